@@ -1,0 +1,198 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The house has floors. A room (target) may import rooms of lower floors only: the loop at the end refuses anything
+// else before a line is compiled. Floors are listed lowest first; the five folders under Sources/ group them for people.
+
+struct Room {
+    var name: String
+    var folder: String
+    var uses: [String] = []
+    var packages: [Target.Dependency] = []
+    var kind: Kind = .library
+
+    enum Kind {
+        case system(pkgConfig: String, apt: String)
+        case c
+        case library
+        case program
+    }
+}
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
+let lifecycle: [Target.Dependency] = [.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")]
+let arguments: [Target.Dependency] = [.product(name: "ArgumentParser", package: "swift-argument-parser")]
+let toml: [Target.Dependency] = [.product(name: "TOMLKit", package: "TOMLKit")]
+let collections: [Target.Dependency] = [
+    .product(name: "DequeModule", package: "swift-collections"),
+    .product(name: "OrderedCollections", package: "swift-collections"),
+]
+
+let floors: [[Room]] = [
+    // 0: C
+    [
+        Room(name: "CFuse", folder: "Platform", kind: .system(pkgConfig: "fuse3", apt: "libfuse3-dev")),
+        Room(name: "CLMDB", folder: "Platform", kind: .system(pkgConfig: "lmdb", apt: "liblmdb-dev")),
+        Room(name: "CZstd", folder: "Platform", kind: .system(pkgConfig: "libzstd", apt: "libzstd-dev")),
+        Room(name: "CCurl", folder: "Platform", kind: .system(pkgConfig: "libcurl", apt: "libcurl4-openssl-dev")),
+        Room(name: "CXXHash", folder: "Platform", kind: .system(pkgConfig: "libxxhash", apt: "libxxhash-dev")),
+        Room(name: "CBlkid", folder: "Platform", kind: .system(pkgConfig: "blkid", apt: "libblkid-dev")),
+        Room(name: "CLinux", folder: "Platform", kind: .c),
+    ],
+    // 1: thin Swift over C
+    [
+        Room(name: "LMDB", folder: "Platform", uses: ["CLMDB"]),
+        Room(name: "Codec", folder: "Platform", uses: ["CZstd", "CXXHash"]),
+        Room(name: "Curl", folder: "Platform", uses: ["CCurl"], packages: collections),
+        Room(name: "Linux", folder: "Platform", uses: ["CLinux", "CBlkid"]),
+    ],
+    // 2a: vocabulary
+    [Room(name: "VDriveModel", folder: "Core")],
+    // 2: formats (bytes) and stores (I/O)
+    [
+        Room(name: "VDriveFormat", folder: "Core", uses: ["VDriveModel", "Codec"]),
+        Room(name: "VDriveStore", folder: "Core", uses: ["VDriveModel", "Curl", "Linux"], packages: logging),
+    ],
+    [Room(name: "VDriveMetadata", folder: "Core", uses: ["VDriveModel", "VDriveFormat", "LMDB"])],
+    // 3: the ground that FUSE threads and actors share
+    [Room(name: "VDriveDataPlane", folder: "Core", uses: ["VDriveModel", "Linux"])],
+    // 4: engine and host; the kernel's side (VDriveFuse) cannot name an actor
+    [
+        Room(
+            name: "VDriveEngine",
+            folder: "Core",
+            uses: ["VDriveModel", "VDriveFormat", "VDriveStore", "VDriveMetadata", "VDriveDataPlane", "Codec", "Linux"],
+            packages: logging + collections
+        ),
+        Room(name: "VDriveFuse", folder: "Mount", uses: ["CFuse", "VDriveModel", "VDriveDataPlane", "Linux"]),
+        Room(name: "VDriveHost", folder: "Mount", uses: ["VDriveModel", "Linux"]),
+    ],
+    // 5: the control plane; clients see the protocol and nothing else of ours
+    [Room(name: "VDriveProtocol", folder: "Control")],
+    [
+        Room(name: "VDriveClient", folder: "Control", uses: ["VDriveProtocol"]),
+        Room(
+            name: "VDriveControl",
+            folder: "Control",
+            uses: [
+                "VDriveProtocol", "VDriveModel", "VDriveFormat", "VDriveStore", "VDriveMetadata", "VDriveDataPlane",
+                "VDriveEngine", "VDriveFuse", "VDriveHost", "Linux",
+            ],
+            packages: nio + logging + toml + lifecycle
+        ),
+    ],
+    // 6: programs
+    [
+        Room(
+            name: "vdrived",
+            folder: "Programs",
+            uses: ["VDriveControl", "VDriveModel", "Linux"],
+            packages: arguments + logging + lifecycle,
+            kind: .program
+        ),
+        Room(
+            name: "vdrivectl",
+            folder: "Programs",
+            uses: ["VDriveClient", "VDriveProtocol"],
+            packages: arguments,
+            kind: .program
+        ),
+    ],
+]
+
+struct Trial {
+    var name: String
+    var uses: [String]
+    var packages: [Target.Dependency] = []
+}
+
+let trials: [Trial] = [
+    Trial(name: "ModelTests", uses: ["VDriveModel"]),
+    Trial(name: "FormatTests", uses: ["VDriveFormat", "VDriveModel", "Codec"]),
+    Trial(name: "LMDBTests", uses: ["LMDB", "VDriveMetadata", "VDriveModel", "VDriveFormat"]),
+    Trial(name: "LinuxTests", uses: ["Linux"]),
+    Trial(name: "DataPlaneTests", uses: ["VDriveDataPlane", "VDriveModel", "Linux"]),
+    Trial(name: "StoreConformanceTests", uses: ["VDriveStore", "VDriveModel", "VDriveTestKit"]),
+    Trial(
+        name: "EngineTests",
+        uses: [
+            "VDriveEngine", "VDriveStore", "VDriveModel", "VDriveDataPlane", "VDriveFormat", "VDriveMetadata", "Linux",
+            "VDriveTestKit",
+        ]
+    ),
+    Trial(name: "ControlTests", uses: ["VDriveControl", "VDriveProtocol", "VDriveClient", "VDriveTestKit"]),
+    Trial(name: "IntegrationTests", uses: ["VDriveTestKit", "VDriveProtocol", "VDriveClient", "Linux"]),
+    Trial(name: "TidyTests", uses: []),
+]
+
+let swift: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+var built: Set<String> = []
+var targets: [Target] = []
+for (floor, rooms) in floors.enumerated() {
+    for room in rooms {
+        for used in room.uses {
+            precondition(built.contains(used), "\(room.name) on floor \(floor) may not import \(used)")
+        }
+        let path = "Sources/\(room.folder)/\(room.name)"
+        let dependencies = room.uses.map { Target.Dependency.target(name: $0) } + room.packages
+        switch room.kind {
+        case .system(let pkgConfig, let apt):
+            targets.append(.systemLibrary(name: room.name, path: path, pkgConfig: pkgConfig, providers: [.apt([apt])]))
+        case .c:
+            targets.append(.target(name: room.name, path: path))
+        case .library:
+            targets.append(.target(name: room.name, dependencies: dependencies, path: path, swiftSettings: swift))
+        case .program:
+            targets.append(
+                .executableTarget(name: room.name, dependencies: dependencies, path: path, swiftSettings: swift)
+            )
+        }
+    }
+    built.formUnion(rooms.map(\.name))
+}
+
+targets.append(
+    .target(
+        name: "VDriveTestKit",
+        dependencies: ["VDriveModel", "VDriveStore", "VDriveProtocol", "VDriveClient", "Linux"],
+        path: "Tests/Support",
+        swiftSettings: swift
+    )
+)
+for trial in trials {
+    targets.append(
+        .testTarget(
+            name: trial.name,
+            dependencies: trial.uses.map { .target(name: $0) } + trial.packages,
+            path: "Tests/\(trial.name)",
+            swiftSettings: swift
+        )
+    )
+}
+
+let package = Package(
+    name: "vdrive",
+    products: [
+        .executable(name: "vdrived", targets: ["vdrived"]),
+        .executable(name: "vdrivectl", targets: ["vdrivectl"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit.git", from: "0.6.0"),
+    ],
+    targets: targets
+)

@@ -1,0 +1,18 @@
+/// What the map says of one chunk that lies on the remote.
+package struct MapEntry: Hashable, Sendable {
+    /// Who wrote the object; with the chunk's index it gives the object's name.
+    package var version: ObjectVersion
+    /// The object's whole length on the remote, in bytes.
+    package var objectBytes: UInt32
+    /// The compressed length of each frame, in bytes, in the order of the frames.
+    package var frameBytes: [UInt32]
+    /// Over the chunk's raw bytes.
+    package var hash: ContentHash
+
+    package init(version: ObjectVersion, objectBytes: UInt32, frameBytes: [UInt32], hash: ContentHash) {
+        self.version = version
+        self.objectBytes = objectBytes
+        self.frameBytes = frameBytes
+        self.hash = hash
+    }
+}
