@@ -1,0 +1,93 @@
+import Glibc
+package import VDriveProtocol
+
+/// A connection to the daemon for one call at a time. Calls block the thread until the daemon answers.
+///
+/// It knows sockets, lines and JSON, and links nothing of the engine.
+package struct ControlConnection: ~Copyable {
+    private let socket: UnixSocket
+    private var received: [UInt8] = []
+    private var lastID: Int64 = 0
+
+    /// The socket that `--socket` and `VDRIVE_SOCKET` lead to when they are not given.
+    package static let standardPath = "/run/vdrive.sock"
+
+    /// Connects.
+    ///
+    /// - Parameter path: the daemon's socket; nil for `VDRIVE_SOCKET`, or the standard one where that is not set.
+    /// - Throws: `notReachable`.
+    package init(path: String? = nil) throws(ControlError) {
+        socket = try UnixSocket(path: path ?? Self.environmentPath ?? Self.standardPath)
+    }
+
+    private static var environmentPath: String? {
+        getenv("VDRIVE_SOCKET").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// Calls a method whose types are known.
+    package mutating func call<Method: RPCMethod>(
+        _ method: Method.Type,
+        _ parameters: Method.Parameters
+    ) throws(ControlError) -> Method.Output {
+        let params: JSONValue
+        do {
+            params = try JSONValue(encoding: parameters)
+        } catch {
+            throw .notUnderstood("The parameters of \(method.name.rawValue) cannot be encoded.")
+        }
+        let result = try call(method: method.name.rawValue, params: params)
+        do {
+            return try result.decode()
+        } catch {
+            throw .notUnderstood(
+                "The daemon's answer to \(method.name.rawValue) is not understood; is it of another version?"
+            )
+        }
+    }
+
+    /// Calls a method without parameters.
+    package mutating func call<Method: RPCMethod>(_ method: Method.Type) throws(ControlError) -> Method.Output
+    where Method.Parameters == NoParameters {
+        try call(method, NoParameters())
+    }
+
+    /// Calls any method by name.
+    ///
+    /// - Throws: `rpc` with the daemon's error, `disconnected`, or `notUnderstood`.
+    package mutating func call(method: String, params: JSONValue?) throws(ControlError) -> JSONValue {
+        lastID += 1
+        let request = RPCRequest(id: .integer(lastID), method: method, params: params)
+        try socket.send(Array(request.line.utf8) + [UInt8(ascii: "\n")])
+        while true {
+            let line = try nextLine()
+            guard let json = try? JSONValue(parsing: line) else {
+                throw .notUnderstood("What answers at the socket does not speak JSON.")
+            }
+            // Notifications may come in between.
+            guard let response = RPCResponse(json: json) else { continue }
+            guard response.id == request.id || response.id == .null else { continue }
+            switch response.outcome {
+            case .success(let result): return result
+            case .failure(let error): throw .rpc(error)
+            }
+        }
+    }
+
+    private mutating func nextLine() throws(ControlError) -> [UInt8] {
+        var searched = 0
+        while true {
+            if let end = received[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+                let line = Array(received[..<end])
+                received.removeFirst(end + 1)
+                return line
+            }
+            searched = received.count
+            guard searched <= RPCLimits.lineBytesMax else {
+                throw .notUnderstood("The daemon's answer is longer than \(RPCLimits.lineBytesMax) bytes.")
+            }
+            let bytes = try socket.receive()
+            guard !bytes.isEmpty else { throw .disconnected("The daemon ended before it answered.") }
+            received += bytes
+        }
+    }
+}

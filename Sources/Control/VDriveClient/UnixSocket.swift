@@ -1,0 +1,78 @@
+import Glibc
+
+/// A connected Unix stream socket that is closed when it goes out of scope. Calls block the thread.
+struct UnixSocket: ~Copyable {
+    private let descriptor: CInt
+
+    /// - Parameter path: of the socket, under 108 bytes: the kernel's limit.
+    /// - Throws: `notReachable`.
+    init(path: String) throws(ControlError) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        guard path.utf8.count < capacity, !path.isEmpty else {
+            throw .notReachable("The socket path \(path) is empty or longer than \(capacity - 1) bytes; use another one.")
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw .notReachable("No socket can be opened: \(Self.reason(errno)).") }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else {
+            let code = errno
+            close(descriptor)
+            throw .notReachable(Self.sentence(path: path, code: code))
+        }
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+
+    private static func reason(_ code: CInt) -> String { String(cString: strerror(code)) }
+
+    private static func sentence(path: String, code: CInt) -> String {
+        switch code {
+        case ENOENT, ECONNREFUSED:
+            "The daemon does not answer at \(path); start vdrived, or name its socket with --socket or VDRIVE_SOCKET."
+        case EACCES, EPERM:
+            "You may not use the socket \(path); run this as root or as the daemon's user."
+        default:
+            "The socket \(path) cannot be used: \(reason(code))."
+        }
+    }
+
+    /// Sends all bytes.
+    ///
+    /// - Throws: `disconnected`.
+    borrowing func send(_ bytes: [UInt8]) throws(ControlError) {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL))
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw .disconnected("The daemon closed the connection: \(Self.reason(errno)).") }
+            sent += count
+        }
+    }
+
+    /// Waits for bytes, without a time limit: some calls upload for hours.
+    ///
+    /// - Returns: at least one byte; empty when the other side closed.
+    borrowing func receive() throws(ControlError) -> [UInt8] {
+        while true {
+            var code: CInt = 0
+            let bytes = [UInt8](unsafeUninitializedCapacity: 64 * 1024) { buffer, count in
+                let received = recv(descriptor, buffer.baseAddress, buffer.count, 0)
+                code = received < 0 ? errno : 0
+                count = max(0, received)
+            }
+            if code == EINTR { continue }
+            guard code == 0 else { throw .disconnected("The daemon closed the connection: \(Self.reason(code)).") }
+            return bytes
+        }
+    }
+}

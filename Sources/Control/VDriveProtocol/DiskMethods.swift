@@ -1,0 +1,162 @@
+/// `disk.create`: a new disk on an empty remote. Nothing half-made is left behind when it fails.
+package enum DiskCreate: RPCMethod {
+    package typealias Output = DiskStatus
+    package static let name = MethodName.diskCreate
+
+    package struct Parameters: RPCParameters, Equatable {
+        package enum CodingKeys: String, CodingKey, CaseIterable {
+            case name, sizeBytes, remote, chunkBytes, cacheDirectory, cacheBytes, credentialsFile
+        }
+        package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
+
+        /// A letter or digit, then up to 63 of `A-Za-z0-9._-`.
+        package var name: String
+        /// A multiple of the chunk size, up to 2^60.
+        package var sizeBytes: UInt64
+        /// `file:///path`, `webdav://host:port/path` or `webdavs://host:port/path`, without user and password.
+        package var remote: String
+        /// A power of two from 64 KiB to 16 MiB; 4 MiB when left out.
+        package var chunkBytes: Int?
+        /// An absolute path; a folder in the daemon's state when left out.
+        package var cacheDirectory: String?
+        /// The cache's hard limit; 10 GiB when left out.
+        package var cacheBytes: UInt64?
+        /// An absolute path of a file with mode 0600.
+        package var credentialsFile: String?
+
+        package init(
+            name: String,
+            sizeBytes: UInt64,
+            remote: String,
+            chunkBytes: Int? = nil,
+            cacheDirectory: String? = nil,
+            cacheBytes: UInt64? = nil,
+            credentialsFile: String? = nil
+        ) {
+            self.name = name
+            self.sizeBytes = sizeBytes
+            self.remote = remote
+            self.chunkBytes = chunkBytes
+            self.cacheDirectory = cacheDirectory
+            self.cacheBytes = cacheBytes
+            self.credentialsFile = credentialsFile
+        }
+    }
+}
+
+/// `disk.import`: a disk that exists on the remote becomes known here; not a byte of the remote changes.
+package enum DiskImport: RPCMethod {
+    package typealias Output = DiskStatus
+    package static let name = MethodName.diskImport
+
+    package struct Parameters: RPCParameters, Equatable {
+        package enum CodingKeys: String, CodingKey, CaseIterable {
+            case name, remote, cacheDirectory, cacheBytes, credentialsFile
+        }
+        package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
+
+        package var name: String
+        package var remote: String
+        package var cacheDirectory: String?
+        package var cacheBytes: UInt64?
+        package var credentialsFile: String?
+
+        package init(
+            name: String,
+            remote: String,
+            cacheDirectory: String? = nil,
+            cacheBytes: UInt64? = nil,
+            credentialsFile: String? = nil
+        ) {
+            self.name = name
+            self.remote = remote
+            self.cacheDirectory = cacheDirectory
+            self.cacheBytes = cacheBytes
+            self.credentialsFile = credentialsFile
+        }
+    }
+}
+
+/// The parameters of methods that need a disk's name and nothing else.
+package struct DiskNameParameters: RPCParameters, Equatable {
+    package static let keys: Set<String> = ["name"]
+
+    package var name: String
+
+    package init(name: String) {
+        self.name = name
+    }
+}
+
+/// `disk.list`: every disk that this daemon knows, by name.
+package enum DiskList: RPCMethod {
+    package typealias Parameters = NoParameters
+    package static let name = MethodName.diskList
+
+    package struct Output: Codable, Equatable, Sendable {
+        package var disks: [DiskStatus]
+
+        package init(disks: [DiskStatus]) {
+            self.disks = disks
+        }
+    }
+}
+
+/// `disk.status`: one disk.
+package enum DiskStatusOf: RPCMethod {
+    package typealias Parameters = DiskNameParameters
+    package typealias Output = DiskStatus
+    package static let name = MethodName.diskStatus
+}
+
+/// `disk.attach`: answers when the disk is in use; attaching an attached disk the same way is no error.
+package enum DiskAttach: RPCMethod {
+    package typealias Output = DiskStatus
+    package static let name = MethodName.diskAttach
+
+    package struct Parameters: RPCParameters, Equatable {
+        package enum CodingKeys: String, CodingKey, CaseIterable {
+            case name, mountPoint, filesystem, takeover
+        }
+        package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
+
+        package var name: String
+        /// An absolute path; the last attach's, or `/mnt/NAME`, when left out.
+        package var mountPoint: String?
+        /// What a disk that was never formatted becomes; the last attach's, or ext4, when left out.
+        package var filesystem: FilesystemChoice?
+        /// Whether to claim the disk where the remote has no exclusive primitive; false when left out.
+        package var takeover: Bool?
+
+        package init(
+            name: String,
+            mountPoint: String? = nil,
+            filesystem: FilesystemChoice? = nil,
+            takeover: Bool? = nil
+        ) {
+            self.name = name
+            self.mountPoint = mountPoint
+            self.filesystem = filesystem
+            self.takeover = takeover
+        }
+    }
+}
+
+/// What lies on a disk; `none` attaches the bare image, without a loop device.
+package enum FilesystemChoice: String, Codable, CaseIterable, Sendable {
+    case ext4, xfs, none
+}
+
+/// `disk.detach`: answers when all is committed on the remote and nothing of the disk is left in the kernel.
+package enum DiskDetach: RPCMethod {
+    package typealias Parameters = DiskNameParameters
+    package typealias Output = DiskStatus
+    package static let name = MethodName.diskDetach
+}
+
+/// `disk.sync`: answers when all that was written before the call is committed on the remote.
+package enum DiskSync: RPCMethod {
+    package typealias Parameters = DiskNameParameters
+    package typealias Output = DiskStatus
+    package static let name = MethodName.diskSync
+}
