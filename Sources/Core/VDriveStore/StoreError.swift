@@ -1,5 +1,3 @@
-package import VDriveModel
-
 /// Why a store did not do what was asked. Whether a retry can help is decided by the driver, which saw the answer.
 ///
 /// The text is one sentence for the user: the cause and what to do. It never holds a secret, nor a URL with one.
