@@ -11,7 +11,7 @@ struct UnixSocket: ~Copyable {
         address.sun_family = sa_family_t(AF_UNIX)
         let capacity = MemoryLayout.size(ofValue: address.sun_path)
         guard path.utf8.count < capacity, !path.isEmpty else {
-            throw .notReachable("The socket path \(path) is empty or longer than \(capacity - 1) bytes; use another one.")
+            throw .notReachable("The socket's path is empty or longer than \(capacity - 1) bytes; use another one.")
         }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)

@@ -188,7 +188,7 @@ struct JSONParser {
     private mutating func scalar() throws(JSONSyntaxError) -> Character {
         let first = try fourDigits()
         if let scalar = Unicode.Scalar(first) { return Character(scalar) }
-        guard (0xD800..<0xDC00).contains(first), bytes[at...].starts(with: [UInt8(ascii: "\\"), UInt8(ascii: "u")]) else {
+        guard (0xD800..<0xDC00).contains(first), bytes[at...].starts(with: "\\u".utf8) else {
             throw error("half a surrogate pair")
         }
         at += 2

@@ -1,0 +1,132 @@
+import Linux
+import TOMLKit
+package import VDriveModel
+package import VDriveProtocol
+package import VDriveStore
+
+/// What this machine knows of a disk: `STATE/disks.d/NAME.toml`. It never holds a secret, only the path of one.
+package struct DiskConfiguration: Equatable, Sendable {
+    private enum Key {
+        static let name = "name"
+        static let uuid = "uuid"
+        static let size = "size"
+        static let chunkSize = "chunk-size"
+        static let remote = "remote"
+        static let cacheDirectory = "cache-dir"
+        static let cacheSize = "cache-size"
+        static let credentials = "credentials"
+        static let attach = "attach"
+        static let mount = "mount"
+        static let filesystem = "fs"
+        static let all: Set = [
+            name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, credentials, attach, mount, filesystem,
+        ]
+    }
+
+    package static let cacheBytesDefault: UInt64 = 10 << 30
+
+    package var name: DiskName
+    package var id: DiskID
+    package var geometry: DiskGeometry
+    package var remote: StoreURL
+    /// Absolute.
+    package var cacheDirectory: String
+    /// The hard limit.
+    package var cacheBytes: UInt64
+    /// The path of a `CredentialsFile`.
+    package var credentialsFile: String?
+    /// Whether the disk was attached when the daemon ended, and so is attached when it starts.
+    package var isAttachedAtStart: Bool
+    /// Where the last attach mounted it.
+    package var mountPoint: String?
+    /// What the last attach found or made.
+    package var filesystem: FilesystemChoice?
+
+    package init(
+        name: DiskName,
+        id: DiskID,
+        geometry: DiskGeometry,
+        remote: StoreURL,
+        cacheDirectory: String,
+        cacheBytes: UInt64,
+        credentialsFile: String?
+    ) {
+        self.name = name
+        self.id = id
+        self.geometry = geometry
+        self.remote = remote
+        self.cacheDirectory = cacheDirectory
+        self.cacheBytes = cacheBytes
+        self.credentialsFile = credentialsFile
+        isAttachedAtStart = false
+    }
+
+    /// Reads a file's text, strictly.
+    ///
+    /// - Parameter path: for the errors; its name without `.toml` must be the disk's.
+    /// - Throws: `fixConfiguration` with file and line.
+    package init(text: String, path: String) throws(RPCError) {
+        let table = try StrictTable(text: text, path: path, keys: Key.all, isSecret: false)
+        name = try Self.name(in: table)
+        guard let id = DiskID(try table.required(Key.uuid, try table.string(Key.uuid))) else {
+            throw table.error(at: Key.uuid, "\(Key.uuid) is not a UUID.")
+        }
+        self.id = id
+        geometry = try Self.geometry(in: table)
+        let url = try table.required(Key.remote, try table.string(Key.remote))
+        do throws(StoreError) {
+            remote = try StoreURL(url)
+        } catch {
+            throw table.error(at: Key.remote, error.message)
+        }
+        cacheDirectory = try table.required(Key.cacheDirectory, try table.string(Key.cacheDirectory))
+        cacheBytes = try table.required(Key.cacheSize, try table.bytes(Key.cacheSize))
+        credentialsFile = try table.string(Key.credentials)
+        isAttachedAtStart = try table.bool(Key.attach) ?? false
+        mountPoint = try table.string(Key.mount)
+        filesystem = try Self.filesystem(in: table)
+    }
+
+    /// The file's text.
+    package var text: String {
+        let table = TOMLTable()
+        table[Key.name] = name.text
+        table[Key.uuid] = id.description
+        table[Key.size] = TOMLInt(Int64(geometry.diskBytes))
+        table[Key.chunkSize] = TOMLInt(geometry.chunkBytes)
+        table[Key.remote] = remote.redacted
+        table[Key.cacheDirectory] = cacheDirectory
+        table[Key.cacheSize] = TOMLInt(Int64(clamping: cacheBytes))
+        if let credentialsFile { table[Key.credentials] = credentialsFile }
+        table[Key.attach] = isAttachedAtStart
+        if let mountPoint { table[Key.mount] = mountPoint }
+        if let filesystem { table[Key.filesystem] = filesystem.rawValue }
+        return table.convert(to: .toml) + "\n"
+    }
+
+    private static func name(in table: StrictTable) throws(RPCError) -> DiskName {
+        let text = try table.required(Key.name, try table.string(Key.name))
+        guard let name = try? DiskName(text), table.path.hasSuffix("/\(name).toml") || table.path == "\(name).toml" else {
+            throw table.error(at: Key.name, "\(Key.name) must be the file's own name without .toml.")
+        }
+        return name
+    }
+
+    private static func geometry(in table: StrictTable) throws(RPCError) -> DiskGeometry {
+        let size = try table.required(Key.size, try table.bytes(Key.size))
+        let chunk = try table.required(Key.chunkSize, try table.bytes(Key.chunkSize))
+        do throws(GeometryError) {
+            return try DiskGeometry(diskBytes: size, chunkBytes: Int(clamping: chunk))
+        } catch {
+            throw table.error(at: Key.size, error.description)
+        }
+    }
+
+    private static func filesystem(in table: StrictTable) throws(RPCError) -> FilesystemChoice? {
+        guard let text = try table.string(Key.filesystem) else { return nil }
+        guard let choice = FilesystemChoice(rawValue: text) else {
+            throw table.error(at: Key.filesystem, "\(Key.filesystem) must be ext4, xfs or none.")
+        }
+        return choice
+    }
+}

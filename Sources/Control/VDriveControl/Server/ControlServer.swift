@@ -1,0 +1,111 @@
+package import Logging
+package import NIOCore
+import NIOPosix
+import ServiceLifecycle
+package import VDriveProtocol
+
+/// The control socket: accepts clients and serves each in a task of its own.
+///
+/// It outlives the disks at shutdown, so that somebody can watch them go; then it stops accepting and reading, lets the
+/// calls that run come to their end for a moment, and cuts off the rest.
+package final class ControlServer: Service, CustomStringConvertible {
+    /// The bounds of the server, where tests need others than users.
+    package struct Limits: Sendable {
+        /// How long a client may leave its answers unread.
+        package var unreadPatience: TimeAmount = .seconds(30)
+        /// Bytes of answers that wait in the daemon for one client before its calls wait too.
+        package var unreadBytesMax = 256 * 1024
+        /// How long calls may take to end once the server stops; by then the disks are gone, and only waiting is left.
+        package var grace: Duration = .seconds(5)
+
+        package init() {}
+    }
+
+    private typealias Client = (channel: NIOAsyncChannel<InboundLine, ByteBuffer>, peer: PeerCredentials)
+
+    private let listening: ListeningSocket
+    private let table: DispatchTable
+    private let policy: AccessPolicy
+    private let group: any EventLoopGroup
+    private let limits: Limits
+    private let logger: Logger
+
+    /// Takes the socket, so that a daemon that cannot have it fails before it touches a disk.
+    ///
+    /// - Throws: `exists` when a daemon answers at the path, `fixConfiguration` when the path cannot be used.
+    package init(
+        path: String,
+        table: DispatchTable,
+        policy: AccessPolicy,
+        group: any EventLoopGroup,
+        limits: Limits,
+        logger: Logger
+    ) throws(RPCError) {
+        listening = try ListeningSocket(path: path)
+        self.table = table
+        self.policy = policy
+        self.group = group
+        self.limits = limits
+        self.logger = logger
+    }
+
+    package var description: String { "control socket" }
+
+    /// Serves until the graceful shutdown.
+    package func run() async throws {
+        defer { listening.removeName() }
+        let server = try await bind()
+        logger.info("listening", metadata: ["socket": "\(listening.path)"])
+        try await withThrowingTaskGroup(of: Void.self) { race in
+            race.addTask { try await self.serve(server) }
+            race.addTask {
+                try await gracefulShutdown()
+                // What is left after the grace is cancelled with the group.
+                try await Task.sleep(for: self.limits.grace)
+            }
+            try await race.next()
+            race.cancelAll()
+        }
+    }
+
+    private func serve(_ server: NIOAsyncChannel<Client, Never>) async throws {
+        try await withGracefulShutdownHandler {
+            try await server.executeThenClose { clients in
+                try await withThrowingDiscardingTaskGroup { connections in
+                    for try await client in clients {
+                        let connection = Connection(
+                            channel: client.channel,
+                            peer: client.peer,
+                            table: self.table,
+                            policy: self.policy,
+                            logger: self.logger
+                        )
+                        connections.addTask { await connection.run() }
+                    }
+                }
+            }
+        } onGracefulShutdown: {
+            server.channel.close(promise: nil)
+        }
+    }
+
+    private func bind() async throws -> NIOAsyncChannel<Client, Never> {
+        let limits = limits
+        return try await ServerBootstrap(group: group)
+            // `printf … | socat - UNIX-CONNECT:…` ends its side before it reads.
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(
+                .writeBufferWaterMark,
+                value: .init(low: limits.unreadBytesMax / 4, high: limits.unreadBytesMax)
+            )
+            .bind(try listening.duplicate()) { channel in
+                PeerCredentials.of(channel).flatMapThrowing { peer in
+                    try channel.pipeline.syncOperations.addHandlers(
+                        SlowReaderGuard(patience: limits.unreadPatience),
+                        ByteToMessageHandler(LineFramer())
+                    )
+                    return (try NIOAsyncChannel(wrappingChannelSynchronously: channel), peer)
+                }
+            }
+    }
+}
