@@ -54,6 +54,19 @@ package final class Decompressor {
         return bytes
     }
 
+    /// The same for bytes in an array or a slice of one.
+    package func decompress(_ source: some ContiguousBytesOfUInt8, count: Int) throws(CodecError) -> [UInt8] {
+        var result: Result<[UInt8], CodecError> = .success([])
+        source.withUnsafeBytes { bytes in
+            do throws(CodecError) {
+                result = .success(try decompress(bytes, count: count))
+            } catch {
+                result = .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
     /// Lends the calling thread's own decompressor, made at its first use and freed when the thread ends.
     ///
     /// Do not keep it: after the closure another user of this thread may hold it.
