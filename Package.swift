@@ -116,7 +116,11 @@ let trials: [Trial] = [
     Trial(name: "LMDBTests", uses: ["LMDB", "VDriveMetadata", "VDriveModel", "VDriveFormat"]),
     Trial(name: "LinuxTests", uses: ["Linux"]),
     Trial(name: "DataPlaneTests", uses: ["VDriveDataPlane", "VDriveModel", "Linux"]),
-    Trial(name: "StoreConformanceTests", uses: ["VDriveStore", "VDriveModel", "VDriveTestKit"]),
+    Trial(
+        name: "StoreConformanceTests",
+        uses: ["VDriveStore", "VDriveModel", "Curl", "VDriveTestKit"],
+        packages: logging
+    ),
     Trial(
         name: "EngineTests",
         uses: [
