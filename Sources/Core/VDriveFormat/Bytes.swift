@@ -1,28 +1,30 @@
-internal import VDriveModel
+package import VDriveModel
 
 /// Appends little-endian fields.
-struct ByteWriter {
-    var bytes: [UInt8] = []
+package struct ByteWriter {
+    package var bytes: [UInt8]
 
-    mutating func integer(_ value: some FixedWidthInteger) {
+    package init(bytes: [UInt8] = []) { self.bytes = bytes }
+
+    package mutating func integer(_ value: some FixedWidthInteger) {
         withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
     /// The 16 bytes of a UUID in the order in which they are read aloud (RFC 9562).
-    mutating func disk(_ disk: DiskID) {
+    package mutating func disk(_ disk: DiskID) {
         withUnsafeBytes(of: disk.high.bigEndian) { bytes.append(contentsOf: $0) }
         withUnsafeBytes(of: disk.low.bigEndian) { bytes.append(contentsOf: $0) }
     }
 
-    mutating func version(_ version: ObjectVersion?) {
+    package mutating func version(_ version: ObjectVersion?) {
         integer(version?.term.rawValue ?? 0)
         integer(version?.epoch.rawValue ?? 0)
     }
 
-    mutating func zeros(_ count: Int) { bytes.append(contentsOf: repeatElement(0, count: count)) }
+    package mutating func zeros(_ count: Int) { bytes.append(contentsOf: repeatElement(0, count: count)) }
 
     /// Overwrites a field written before.
-    mutating func replace(at offset: Int, with value: some FixedWidthInteger) {
+    package mutating func replace(at offset: Int, with value: some FixedWidthInteger) {
         withUnsafeBytes(of: value.littleEndian) { field in
             for (position, byte) in field.enumerated() { bytes[offset + position] = byte }
         }
@@ -30,14 +32,14 @@ struct ByteWriter {
 }
 
 /// Takes little-endian fields from an array; every step checks its bounds.
-struct ByteReader {
-    let part: FormatPart
-    let bytes: [UInt8]
-    private(set) var at: Int
+package struct ByteReader {
+    package let part: FormatPart
+    package let bytes: [UInt8]
+    package private(set) var at: Int
     /// Where the bytes that may be read end.
-    let end: Int
+    package let end: Int
 
-    init(_ bytes: [UInt8], part: FormatPart) {
+    package init(_ bytes: [UInt8], part: FormatPart) {
         self.part = part
         self.bytes = bytes
         self.at = 0
@@ -51,14 +53,14 @@ struct ByteReader {
         self.end = range.upperBound
     }
 
-    var remaining: Int { end - at }
+    package var remaining: Int { end - at }
 
     /// Takes `count` bytes off, for a reader of their own.
-    mutating func part(_ count: Int) throws(FormatError) -> ByteReader {
+    package mutating func part(_ count: Int) throws(FormatError) -> ByteReader {
         ByteReader(part: part, bytes: bytes, range: try take(count))
     }
 
-    mutating func integer<Value: FixedWidthInteger & UnsignedInteger>(
+    package mutating func integer<Value: FixedWidthInteger & UnsignedInteger>(
         _ type: Value.Type = Value.self
     ) throws(FormatError) -> Value {
         let range = try take(MemoryLayout<Value>.size)
@@ -67,30 +69,30 @@ struct ByteReader {
         }
     }
 
-    mutating func disk() throws(FormatError) -> DiskID {
+    package mutating func disk() throws(FormatError) -> DiskID {
         let high: UInt64 = try integer()
         let low: UInt64 = try integer()
         return DiskID(high: high.byteSwapped, low: low.byteSwapped)
     }
 
-    mutating func version() throws(FormatError) -> ObjectVersion {
+    package mutating func version() throws(FormatError) -> ObjectVersion {
         ObjectVersion(term: Term(try integer()), epoch: Epoch(try integer()))
     }
 
     /// Skips reserved bytes, which must be zero.
-    mutating func zeros(_ count: Int) throws(FormatError) {
+    package mutating func zeros(_ count: Int) throws(FormatError) {
         let range = try take(count)
         guard bytes[range].allSatisfy({ $0 == 0 }) else { throw .malformed(part, "reserved bytes are not zero") }
     }
 
-    mutating func take(_ count: Int) throws(FormatError) -> Range<Int> {
+    package mutating func take(_ count: Int) throws(FormatError) -> Range<Int> {
         guard count >= 0, count <= remaining else { throw .truncated(part) }
         defer { at += count }
         return at..<at + count
     }
 
     /// - Throws: `malformed` when bytes are left over.
-    func finish() throws(FormatError) {
+    package func finish() throws(FormatError) {
         guard remaining == 0 else { throw .malformed(part, "\(remaining) bytes too many") }
     }
 }

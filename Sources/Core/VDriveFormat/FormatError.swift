@@ -8,6 +8,7 @@ package enum FormatPart: String, Hashable, Sendable {
     case commit = "commit"
     case descriptor = "vdrive.json"
     case termOwner = "owner record"
+    case localRecord = "local record"
 }
 
 /// Why bytes from the remote were refused. Each text is one sentence.

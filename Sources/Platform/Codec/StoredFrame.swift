@@ -29,7 +29,7 @@ package enum StoredFrame {
         appendLittleEndian(XXH64.checksum32(content), to: &bytes)
     }
 
-    /// A frame of `count` zeros in 21 bytes.
+    /// A frame of `count` zeros, in 19 to 21 bytes.
     ///
     /// - Parameter count: 64 KiB to 128 KiB.
     package static func zeros(_ count: Int) -> [UInt8] {
