@@ -24,7 +24,10 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOPosix", package: "swift-nio"),
 ]
 let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
-let lifecycle: [Target.Dependency] = [.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")]
+let lifecycle: [Target.Dependency] = [
+    .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+    .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+]
 let arguments: [Target.Dependency] = [.product(name: "ArgumentParser", package: "swift-argument-parser")]
 let toml: [Target.Dependency] = [.product(name: "TOMLKit", package: "TOMLKit")]
 let collections: [Target.Dependency] = [
@@ -90,8 +93,8 @@ let floors: [[Room]] = [
         Room(
             name: "vdrived",
             folder: "Programs",
-            uses: ["VDriveControl", "VDriveModel", "Linux"],
-            packages: arguments + logging + lifecycle,
+            uses: ["VDriveControl", "VDriveProtocol", "VDriveModel", "Linux"],
+            packages: arguments + logging + lifecycle + nio,
             kind: .program
         ),
         Room(
@@ -128,7 +131,11 @@ let trials: [Trial] = [
             "VDriveTestKit",
         ]
     ),
-    Trial(name: "ControlTests", uses: ["VDriveControl", "VDriveProtocol", "VDriveClient", "VDriveTestKit"]),
+    Trial(
+        name: "ControlTests",
+        uses: ["VDriveControl", "VDriveProtocol", "VDriveClient", "VDriveModel", "VDriveStore", "Linux", "VDriveTestKit"],
+        packages: nio + logging + lifecycle
+    ),
     Trial(name: "IntegrationTests", uses: ["VDriveTestKit", "VDriveProtocol", "VDriveClient", "Linux"]),
     Trial(name: "TidyTests", uses: []),
 ]
