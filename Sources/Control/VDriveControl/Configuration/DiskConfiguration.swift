@@ -106,7 +106,8 @@ package struct DiskConfiguration: Equatable, Sendable {
 
     private static func name(in table: StrictTable) throws(RPCError) -> DiskName {
         let text = try table.required(Key.name, try table.string(Key.name))
-        guard let name = try? DiskName(text), table.path.hasSuffix("/\(name).toml") || table.path == "\(name).toml" else {
+        guard let name = try? DiskName(text), table.path.hasSuffix("/\(name).toml") || table.path == "\(name).toml"
+        else {
             throw table.error(at: Key.name, "\(Key.name) must be the file's own name without .toml.")
         }
         return name

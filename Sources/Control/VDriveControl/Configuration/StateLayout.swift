@@ -70,7 +70,10 @@ package struct OpenFileLock: ~Copyable, Sendable {
             throw RPCError(.fixConfiguration, "The lock file \(path) cannot be used: \(error).")
         }
         guard isLocked else {
-            throw RPCError(.exists, "Another vdrived uses the state behind \(path); stop it, or use another --state-dir.")
+            throw RPCError(
+                .exists,
+                "Another vdrived uses the state behind \(path); stop it, or use another --state-dir."
+            )
         }
         return file
     }

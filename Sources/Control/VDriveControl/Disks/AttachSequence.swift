@@ -1,0 +1,210 @@
+import Linux
+import Logging
+import VDriveEngine
+import VDriveFuse
+import VDriveHost
+import VDriveProtocol
+
+/// How a disk comes to be in use, and how it goes again.
+///
+/// ## Notes on the design
+/// Up:   clean what a dead daemon left · engine · FUSE mount · loop device · mkfs where never formatted · mount
+/// Down: unmount · loop device · FUSE unmount in the kernel (no more intake) · flush and commit · engine closes
+///
+/// Up, each step that fails undoes those before it, in reverse. Down, everything that can be refused because somebody
+/// uses it comes first and is put back, so that a refused detach leaves the disk attached; from the commit on there is no
+/// way back, and none is needed: what could not be committed stays on this machine and goes up after the next attach.
+///
+/// Everything that blocks runs on `Host`'s threads. A mkfs on a thread of the cooperative pool would wait for the engine,
+/// which runs there.
+struct AttachSequence: Sendable {
+    /// What to attach and how; the registry has settled all defaults.
+    struct Plan: Sendable {
+        var configuration: DiskConfiguration
+        /// Nil: what is on the disk, or ext4 where nothing is.
+        var filesystem: FilesystemChoice?
+        var mountPoint: String
+        var takeover: Bool
+    }
+
+    let layout: StateLayout
+    let daemonUser: UInt32
+    let host: Host
+    /// Takes the disk's `run()` into the registry's task group.
+    let start: @Sendable (Disk) -> Void
+    let logger: Logger
+
+    // MARK: Up
+
+    func attach(_ plan: Plan) async throws(RPCError) -> AttachedDisk {
+        var undo = UndoList()
+        do throws(RPCError) {
+            return try await attach(plan, undo: &undo)
+        } catch {
+            await undo.run(logger: logger)
+            throw error
+        }
+    }
+
+    private func attach(_ plan: Plan, undo: inout UndoList) async throws(RPCError) -> AttachedDisk {
+        let name = plan.configuration.name
+        let directory = layout.fuseDirectory(of: name)
+        try await host.check(for: plan.filesystem)
+        try await host.cleanStale(fuseDirectory: directory, logger: logger)
+        let disk = try await openDisk(plan)
+        undo.add("close the disk") { try await disk.stop(commit: false) }
+        start(disk)
+        let fuse = try await host.mountImage(at: directory, disk: disk, name: name)
+        undo.add("unmount the image") { await host.unmountImage(fuse) }
+        var devices: Set<UInt64> = []
+        if let seen = await host.devices(of: fuse.imagePath) { devices.insert(seen.on) }
+        var volume: AttachedDisk.Volume?
+        if plan.filesystem != FilesystemChoice.none {
+            let made = try await mountVolume(plan, image: fuse.imagePath, undo: &undo)
+            if let seen = await host.devices(of: made.loop.devicePath) { devices.insert(seen.standsFor) }
+            volume = made
+        }
+        return AttachedDisk(disk: disk, fuse: fuse, volume: volume, devices: devices)
+    }
+
+    private func openDisk(_ plan: Plan) async throws(RPCError) -> Disk {
+        let configuration = plan.configuration
+        let store = try DiskMaker.store(
+            url: configuration.remote,
+            credentialsFile: configuration.credentialsFile,
+            daemonUser: daemonUser,
+            readDeadline: nil,
+            logger: logger
+        )
+        let stateDirectory = layout.metadataDirectory(of: configuration.name)
+        // Somebody may have thrown the cache away: the remote has it all.
+        for folder in [configuration.cacheDirectory, stateDirectory] { try await host.makeFolder(folder, mode: 0o700) }
+        let disk: Disk
+        do throws(DiskError) {
+            disk = try await Disk.attach(
+                DiskOptions(
+                    name: configuration.name.text,
+                    store: store,
+                    cacheDirectory: configuration.cacheDirectory,
+                    stateDirectory: stateDirectory,
+                    cacheBytes: configuration.cacheBytes,
+                    logger: logger,
+                    takeover: plan.takeover
+                )
+            )
+        } catch {
+            throw RPCError(error)
+        }
+        guard disk.id == configuration.id else {
+            try? await disk.stop(commit: false)
+            throw RPCError(
+                .refused,
+                "\(configuration.remote) holds another disk (\(disk.id)) than \(configuration.name) was; "
+                    + "import it under another name."
+            )
+        }
+        return disk
+    }
+
+    private func mountVolume(
+        _ plan: Plan,
+        image: String,
+        undo: inout UndoList
+    ) async throws(RPCError) -> AttachedDisk.Volume {
+        let loop = try await host.attachLoop(image: image)
+        undo.add("detach the loop device") { try await host.detachLoop(loop) }
+        let filesystem = try await host.prepareFilesystem(
+            on: loop,
+            wanted: plan.filesystem,
+            name: plan.configuration.name
+        )
+        let isOurs = !Directory.exists(plan.mountPoint)
+        if isOurs {
+            try await host.makeFolder(plan.mountPoint, mode: 0o755)
+            undo.add("remove the mount point") { try Directory.removeEmpty(plan.mountPoint) }
+        }
+        try await host.mount(loop, filesystem: filesystem, at: plan.mountPoint)
+        undo.add("unmount") { try await host.unmount(plan.mountPoint) }
+        return AttachedDisk.Volume(
+            loop: loop,
+            filesystem: filesystem,
+            mountPoint: plan.mountPoint,
+            isMountPointOurs: isOurs
+        )
+    }
+
+    // MARK: Down
+
+    /// Takes the disk out of use, as a user asks for it.
+    ///
+    /// - Throws: `busy` when somebody uses the disk: it stays attached.
+    /// - Returns: what went wrong after the point of no return, if anything: the disk is detached all the same.
+    func detach(_ attached: AttachedDisk) async throws(RPCError) -> RPCError? {
+        if let volume = attached.volume {
+            try await release(volume)
+        } else {
+            // Somebody may have the bare image open: a virtual machine, or a loop device of their own.
+            try await host.releaseImage(attached.fuse)
+        }
+        await host.unmountImage(attached.fuse)
+        return await close(attached, commits: true)
+    }
+
+    private func release(_ volume: AttachedDisk.Volume) async throws(RPCError) {
+        try await host.unmount(volume.mountPoint)
+        do throws(RPCError) {
+            try await host.detachLoop(volume.loop)
+        } catch {
+            try await host.mount(volume.loop, filesystem: volume.filesystem, at: volume.mountPoint)
+            throw error
+        }
+        if volume.isMountPointOurs { try? Directory.removeEmpty(volume.mountPoint) }
+    }
+
+    /// Commits and closes. The commit that fails is reported; the close that fails is too.
+    private func close(_ attached: AttachedDisk, commits: Bool) async -> RPCError? {
+        var trouble: RPCError?
+        if commits {
+            do throws(DiskError) {
+                try await attached.disk.sync()
+            } catch {
+                trouble = RPCError(error)
+            }
+        }
+        do throws(DiskError) {
+            try await attached.disk.stop(commit: commits && trouble == nil)
+        } catch {
+            trouble = trouble ?? RPCError(error)
+        }
+        return trouble
+    }
+
+    /// Takes the disk out of use because the daemon ends: nobody can refuse, and a remote that is away cannot either
+    /// once `isHurried` says so.
+    func shutDown(_ attached: AttachedDisk, isHurried: @escaping @Sendable () async -> Bool) async {
+        if let volume = attached.volume {
+            do throws(RPCError) {
+                try await host.forceUnmount(volume.mountPoint)
+                try await host.detachLoop(volume.loop)
+            } catch {
+                logger.warning("somebody still uses the disk", metadata: ["error": "\(error)"])
+            }
+            if volume.isMountPointOurs { try? Directory.removeEmpty(volume.mountPoint) }
+        }
+        await host.unmountImage(attached.fuse)
+        let trouble = await withTaskGroup(of: RPCError?.self) { group in
+            group.addTask { await close(attached, commits: true) }
+            group.addTask {
+                while await !isHurried() {
+                    do { try await Task.sleep(for: .milliseconds(100)) } catch { return nil }
+                }
+                // The commit that waits ends with an error, and its data stays here.
+                return await close(attached, commits: false)
+            }
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            return first
+        }
+        if let trouble { logger.warning("not all is on the remote yet", metadata: ["error": "\(trouble)"]) }
+    }
+}

@@ -1,0 +1,65 @@
+import VDriveEngine
+import VDriveFuse
+import VDriveHost
+import VDriveModel
+import VDriveProtocol
+import VDriveStore
+
+extension DiskStatus {
+    /// What is known of a disk: its configuration, what the kernel was given, and what the engine says.
+    init(entry: DiskRegistry.Entry, snapshot: DiskSnapshot?) {
+        let configuration = entry.configuration
+        self.init(
+            name: configuration.name.text,
+            uuid: configuration.id.description,
+            state: Self.state(entry, snapshot),
+            sizeBytes: configuration.geometry.diskBytes,
+            chunkBytes: configuration.geometry.chunkBytes,
+            cacheLimitBytes: configuration.cacheBytes,
+            remoteURL: configuration.remote.redacted
+        )
+        filesystem = configuration.filesystem?.rawValue
+        lastError = entry.trouble?.message
+        switch entry.phase {
+        case .attached(let attached), .detaching(let attached):
+            image = attached.fuse.imagePath
+            device = attached.volume?.loop.devicePath
+            mountPoint = attached.volume?.mountPoint
+            filesystem = attached.filesystem.rawValue
+        case .detached, .attaching: break
+        }
+        guard let snapshot else { return }
+        term = snapshot.term.rawValue
+        epoch = snapshot.epoch.rawValue
+        cache = Cache(
+            limitBytes: snapshot.limitBytes,
+            usedBytes: snapshot.usedBytes,
+            dirtyBytes: snapshot.dirtyBytes
+        )
+        upload = Upload(pendingBytes: snapshot.pendingBytes)
+        allocatedBytes = snapshot.allocatedBytes
+        remote.state = snapshot.remoteState
+        lastError = snapshot.lastError ?? lastError
+    }
+
+    private static func state(_ entry: DiskRegistry.Entry, _ snapshot: DiskSnapshot?) -> DiskState {
+        switch entry.phase {
+        case .attaching: .attaching
+        case .detaching: .detaching
+        case .attached:
+            switch snapshot?.state {
+            case .fenced: .fenced
+            case .diverged: .diverged
+            case .failed: .failed
+            case .attached, nil: .attached
+            }
+        case .detached:
+            switch entry.trouble?.code {
+            case nil: entry.trouble == nil ? .detached : .failed
+            case .fenced: .fenced
+            case .diverged: .diverged
+            default: .failed
+            }
+        }
+    }
+}

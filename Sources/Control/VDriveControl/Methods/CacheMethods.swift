@@ -1,0 +1,11 @@
+import VDriveProtocol
+
+/// The group `cache`.
+package enum CacheMethods {
+    package static func add(to table: inout DispatchTable, registry: DiskRegistry) {
+        table.add(CacheEvict.self) { (params) throws(RPCError) in
+            let bytes = try await registry.evict(try DiskName(params.name), wait: params.wait ?? false)
+            return CacheEvict.Output(evictedBytes: bytes)
+        }
+    }
+}

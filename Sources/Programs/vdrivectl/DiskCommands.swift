@@ -1,0 +1,124 @@
+import ArgumentParser
+import VDriveClient
+import VDriveProtocol
+
+struct Create: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Creates a disk on an empty remote.")
+
+    @Argument(help: "The disk's name.") var name: String
+    @Option(help: "The disk's size, such as 64G or 1.5T.") var size: Bytes
+    @Option(help: "file:///path, webdav://host:port/path or webdavs://host:port/path.") var remote: String
+    @Option(help: "A power of two from 64K to 16M; 4M when left out.") var chunkSize: Bytes?
+    @OptionGroup var cache: CacheOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() throws {
+        let status = try connection.call(
+            DiskCreate.self,
+            DiskCreate.Parameters(
+                name: name,
+                sizeBytes: size.count,
+                remote: remote,
+                chunkBytes: chunkSize.map { Int($0.count) },
+                cacheDirectory: try absolute(cache.cacheDir),
+                cacheBytes: cache.cacheSize?.count,
+                credentialsFile: try absolute(cache.credentials)
+            )
+        )
+        print("created \(status.name): \(ByteSize.text(status.sizeBytes)) on \(status.remote.url)")
+    }
+}
+
+struct Import: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Makes a disk known that exists on a remote.")
+
+    @Argument(help: "The disk's name.") var name: String
+    @Option(help: "file:///path, webdav://host:port/path or webdavs://host:port/path.") var remote: String
+    @OptionGroup var cache: CacheOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() throws {
+        let status = try connection.call(
+            DiskImport.self,
+            DiskImport.Parameters(
+                name: name,
+                remote: remote,
+                cacheDirectory: try absolute(cache.cacheDir),
+                cacheBytes: cache.cacheSize?.count,
+                credentialsFile: try absolute(cache.credentials)
+            )
+        )
+        print("imported \(status.name): \(ByteSize.text(status.sizeBytes)) on \(status.remote.url)")
+    }
+}
+
+/// What create and import take alike.
+struct CacheOptions: ParsableArguments {
+    @Option(help: "Where the cache lies: a folder on a local SSD.") var cacheDir: String?
+    @Option(help: "The cache's hard limit; 10G when left out.") var cacheSize: Bytes?
+    @Option(help: "A TOML file with mode 0600: username and password, ca-file.") var credentials: String?
+}
+
+struct Attach: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Puts a disk into use, as a filesystem.")
+
+    @Argument(help: "The disk's name.") var name: String
+    @Option(help: "Where to mount it; the last place, or /mnt/NAME, when left out.") var mount: String?
+    @Option(help: "ext4, xfs, or none for the bare image; a disk with a filesystem is never formatted again.")
+    var fs: FilesystemChoice?
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() throws {
+        let status = try connection.call(
+            DiskAttach.self,
+            DiskAttach.Parameters(name: name, mountPoint: try absolute(mount), filesystem: fs)
+        )
+        let place = status.mountPoint ?? status.image ?? "its image"
+        print("attached \(status.name) at \(place)")
+    }
+}
+
+struct Detach: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Takes a disk out of use, when all is committed on the remote."
+    )
+
+    @Argument(help: "The disk's name.") var name: String
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() throws {
+        let status = try connection.call(DiskDetach.self, DiskNameParameters(name: name))
+        print("detached \(status.name)")
+    }
+}
+
+struct Sync: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Returns when all that was written is committed on the remote."
+    )
+
+    @Argument(help: "The disk's name.") var name: String
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() throws {
+        let status = try connection.call(DiskSync.self, DiskNameParameters(name: name))
+        print("synced \(status.name)\(status.epoch.map { ", epoch \($0)" } ?? "")")
+    }
+}
+
+struct Cache: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "The cache.", subcommands: [Evict.self])
+
+    struct Evict: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Drops all cached data that is clean.")
+
+        @Argument(help: "The disk's name.") var name: String
+        @Flag(help: "Upload what is dirty first, and drop it too.") var wait = false
+        @OptionGroup var connection: ConnectionOptions
+
+        func run() throws {
+            let result = try connection.call(CacheEvict.self, CacheEvict.Parameters(name: name, wait: wait))
+            print("evicted \(ByteSize.text(result.evictedBytes)) of \(name)")
+        }
+    }
+}

@@ -1,0 +1,84 @@
+import ArgumentParser
+import Glibc
+import VDriveClient
+import VDriveProtocol
+
+/// The client's entry. Exit codes: 0 fine, 1 failed, 2 usage, 3 daemon not reachable, 4 refused.
+@main
+struct VDriveCtl: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vdrivectl",
+        abstract: "Steers vdrived.",
+        discussion: "Exit codes: 0 fine, 1 failed, 2 usage, 3 daemon not reachable, 4 refused.",
+        version: DaemonVersion.release,
+        subcommands: [
+            Create.self, Import.self, Attach.self, Detach.self, Status.self, Sync.self, Cache.self,
+        ]
+    )
+
+    @OptionGroup var connection: ConnectionOptions
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            end(error)
+        }
+    }
+
+    private static func end(_ error: any Error) -> Never {
+        switch error {
+        case let error as ControlError:
+            complain(error.description)
+            Glibc.exit(ExitStatus(error).rawValue)
+        case let error as Complaint:
+            complain(error.sentence)
+            Glibc.exit(ExitStatus.usage.rawValue)
+        default:
+            // Help and version end well; everything else that the parser throws is a wrong command line.
+            guard exitCode(for: error) == .success else {
+                printError(fullMessage(for: error))
+                Glibc.exit(ExitStatus.usage.rawValue)
+            }
+            exit(withError: error)
+        }
+    }
+
+    private static func complain(_ sentence: String) {
+        printError("vdrivectl: \(sentence)")
+    }
+
+    private static func printError(_ line: String) {
+        Array((line + "\n").utf8).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+}
+
+/// What the process says when it ends.
+enum ExitStatus: Int32 {
+    case fine = 0
+    case failed = 1
+    case usage = 2
+    case notReachable = 3
+    case refused = 4
+
+    init(_ error: ControlError) {
+        switch error {
+        case .notReachable, .disconnected: self = .notReachable
+        case .notUnderstood: self = .failed
+        case .rpc(let error):
+            switch error.code {
+            case .invalidParams: self = .usage
+            case .refused, .busy, .exists, .fenced, .diverged: self = .refused
+            case .parseError, .invalidRequest, .methodNotFound, .internal, .retry, .fixConfiguration, .corrupt,
+                .outOfSpace, .notFound, nil:
+                self = .failed
+            }
+        }
+    }
+}
+
+/// A command line that the parser took and we cannot.
+struct Complaint: Error {
+    let sentence: String
+}

@@ -1,0 +1,37 @@
+import ArgumentParser
+import Glibc
+import VDriveClient
+import VDriveProtocol
+
+/// How to reach the daemon.
+struct ConnectionOptions: ParsableArguments {
+    @Option(help: "The daemon's socket; VDRIVE_SOCKET, or /run/vdrive.sock, when left out.")
+    var socket: String?
+
+    /// Makes one call. It takes as long as it takes: some upload for hours.
+    func call<Method: RPCMethod>(_ method: Method.Type, _ parameters: Method.Parameters) throws -> Method.Output {
+        var connection = try ControlConnection(path: socket)
+        return try connection.call(method, parameters)
+    }
+}
+
+/// A size on the command line, read to bytes before anything is sent.
+struct Bytes: ExpressibleByArgument {
+    let count: UInt64
+
+    init?(argument: String) {
+        guard let count = ByteSize.parse(argument) else { return nil }
+        self.count = count
+    }
+}
+
+extension FilesystemChoice: ExpressibleByArgument {}
+
+/// A path as the daemon needs it: it has another working directory.
+func absolute(_ path: String?) throws -> String? {
+    guard let path, !path.hasPrefix("/") else { return path }
+    guard !path.isEmpty, let folder = getcwd(nil, 0) else { throw Complaint(sentence: "A path is empty; give one.") }
+    defer { free(folder) }
+    let parts = path.split(separator: "/").filter { $0 != "." }
+    return "\(String(cString: folder))/\(parts.joined(separator: "/"))"
+}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import Glibc
+import Linux
+import Logging
+import VDriveControl
+import VDriveProtocol
+
+/// The daemon's entry.
+@main
+enum Main {
+    static func main() async {
+        // First of all: the flags of a thread are inherited by those that it starts, and no other one exists yet.
+        let warnings = ProcessSettings.apply()
+        let arguments = Arguments.parseOrExit()
+        let logger = Logger(label: "vdrived") { _ in LogLines(level: arguments.logLevel) }
+        for warning in warnings { logger.warning("\(warning)") }
+        do {
+            let layout = try StateLayout(stateDirectory: arguments.stateDir, runDirectory: arguments.runDir)
+            try await Daemon(socketPath: arguments.socketPath, layout: layout, logger: logger).run()
+        } catch {
+            // The sentence for whoever started it stands alone, not in a log line.
+            Array("vdrived: \(error)\n".utf8).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            exit(EXIT_FAILURE)
+        }
+    }
+}
+
+/// What the daemon asks of the kernel for itself. Everything is best effort: without a right, it runs less well.
+private enum ProcessSettings {
+    /// - Returns: one sentence for each thing that the kernel did not allow.
+    static func apply() -> [String] {
+        var warnings: [String] = []
+        func attempt(_ consequence: String, _ body: () throws(Errno) -> Void) {
+            do throws(Errno) {
+                try body()
+            } catch {
+                warnings.append("\(consequence): \(error)")
+            }
+        }
+        // A client that goes away, or a curl connection that breaks, is an error code and not the end.
+        signal(SIGPIPE, SIG_IGN)
+        attempt("Under memory pressure the daemon may wait for itself (PR_SET_IO_FLUSHER)") { () throws(Errno) in
+            try ProcessFlags.setIOFlusher()
+        }
+        attempt("The daemon's memory may be swapped out (mlockall)") { () throws(Errno) in
+            // With a limit, locking would make later allocations fail instead.
+            var limit = rlimit(rlim_cur: .max, rlim_max: .max)
+            guard setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0 else { throw Errno.current }
+            try ProcessFlags.lockMemory()
+        }
+        attempt("The kernel may end the daemon when memory runs out (oom_score_adj)") { () throws(Errno) in
+            try ProcessFlags.setOOMScoreAdjust(-1000)
+        }
+        attempt("Few files can be open at the same time (RLIMIT_NOFILE)") { () throws(Errno) in
+            try ProcessFlags.raiseFileLimit()
+        }
+        return warnings
+    }
+}
