@@ -117,7 +117,7 @@ let trials: [Trial] = [
     Trial(name: "ModelTests", uses: ["VDriveModel"]),
     Trial(name: "FormatTests", uses: ["VDriveFormat", "VDriveModel", "Codec"]),
     Trial(name: "LMDBTests", uses: ["LMDB", "VDriveMetadata", "VDriveModel", "VDriveFormat"]),
-    Trial(name: "LinuxTests", uses: ["Linux"]),
+    Trial(name: "LinuxTests", uses: ["Linux", "VDriveHost"]),
     Trial(name: "DataPlaneTests", uses: ["VDriveDataPlane", "VDriveModel", "Linux"]),
     Trial(
         name: "StoreConformanceTests",

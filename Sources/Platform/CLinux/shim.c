@@ -6,7 +6,6 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
-#include <linux/loop.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -83,20 +82,8 @@ int CLinux_block_size_bytes(int descriptor, uint64_t *bytes) {
     return answer(ioctl(descriptor, BLKGETSIZE64, bytes));
 }
 
-int CLinux_block_flush(int descriptor) {
-    return answer(ioctl(descriptor, BLKFLSBUF, 0));
-}
-
-int CLinux_block_set_read_ahead(int descriptor, uint64_t sectors) {
-    return answer(ioctl(descriptor, BLKRASET, (unsigned long)sectors));
-}
-
 int CLinux_punch_hole(int descriptor, int64_t offset, int64_t length) {
     return answer(fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
-}
-
-int CLinux_zero_range(int descriptor, int64_t offset, int64_t length) {
-    return answer(fallocate(descriptor, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length));
 }
 
 int CLinux_allocate(int descriptor, int64_t offset, int64_t length) {
@@ -141,51 +128,6 @@ int CLinux_extents(int descriptor, uint64_t start, int sync, CLinux_extent *exte
     }
     free(map);
     return result;
-}
-
-const uint32_t CLinux_loop_flag_direct_io = LO_FLAGS_DIRECT_IO;
-const uint32_t CLinux_loop_flag_autoclear = LO_FLAGS_AUTOCLEAR;
-
-int CLinux_loop_get_free(int control) {
-    return answer(ioctl(control, LOOP_CTL_GET_FREE));
-}
-
-int CLinux_loop_configure(
-    int device, int backing, uint32_t block_size, int direct_io, int read_only, const char *name) {
-    struct loop_config config;
-    memset(&config, 0, sizeof config);
-    config.fd = (uint32_t)backing;
-    config.block_size = block_size;
-    config.info.lo_flags = (direct_io ? LO_FLAGS_DIRECT_IO : 0) | (read_only ? LO_FLAGS_READ_ONLY : 0);
-    strncpy((char *)config.info.lo_file_name, name, LO_NAME_SIZE - 1);
-    return answer(ioctl(device, LOOP_CONFIGURE, &config));
-}
-
-int CLinux_loop_clear(int device) {
-    return answer(ioctl(device, LOOP_CLR_FD, 0));
-}
-
-int CLinux_loop_status(int device, uint64_t *backing_device, uint64_t *backing_inode, uint32_t *flags) {
-    struct loop_info64 info;
-    memset(&info, 0, sizeof info);
-    int result = answer(ioctl(device, LOOP_GET_STATUS64, &info));
-    if (result < 0) return result;
-    *backing_device = info.lo_device;
-    *backing_inode = info.lo_inode;
-    *flags = info.lo_flags;
-    return 0;
-}
-
-int CLinux_loop_set_capacity(int device) {
-    return answer(ioctl(device, LOOP_SET_CAPACITY, 0));
-}
-
-int CLinux_loop_set_direct_io(int device, int on) {
-    return answer(ioctl(device, LOOP_SET_DIRECT_IO, (unsigned long)on));
-}
-
-int CLinux_loop_remove(int control, int number) {
-    return answer(ioctl(control, LOOP_CTL_REMOVE, number));
 }
 
 uint32_t CLinux_device_major(uint64_t device) {

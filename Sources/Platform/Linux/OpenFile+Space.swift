@@ -115,16 +115,6 @@ extension OpenFile {
         guard answer == 0 else { throw Errno(rawValue: answer) }
     }
 
-    /// Sets the read-ahead of a block device, in KiB.
-    package func setBlockReadAhead(kibibytes: Int) throws(Errno) {
-        try shimCall { CLinux_block_set_read_ahead(descriptor, UInt64(kibibytes) * 2) }
-    }
-
-    /// Writes out and drops a block device's page cache.
-    package func flushBlockBuffers() throws(Errno) {
-        try shimCall { CLinux_block_flush(descriptor) }
-    }
-
     private func copyThroughBuffer(
         from source: OpenFile,
         at sourceOffset: UInt64,

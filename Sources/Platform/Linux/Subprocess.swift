@@ -27,7 +27,7 @@ package enum SubprocessError: Error, Hashable, Sendable, CustomStringConvertible
         switch self {
         case .notFound(let program): "The program \(program) is not installed."
         case .notStarted(let program, let error): "The program \(program) cannot be started: \(error)."
-        case .timedOut(let program, let seconds): "The program \(program) ran for more than \(seconds) s and was stopped."
+        case .timedOut(let program, let seconds): "The program \(program) ran longer than \(seconds) s and was stopped."
         }
     }
 }

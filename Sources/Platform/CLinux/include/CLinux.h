@@ -1,6 +1,6 @@
 #pragma once
 // What Swift cannot import from the kernel's headers: variadic calls (ioctl, prctl, syscall), macros with casts, and
-// structs with flexible arrays. linux/fs.h and linux/loop.h stay in shim.c, because they clash with sys/mount.h.
+// structs with flexible arrays. linux/fs.h stays in shim.c, because it clashes with sys/mount.h.
 //
 // Every function returns a value of zero or more, or a negative errno.
 
@@ -22,13 +22,10 @@ int CLinux_unlock_all(void);
 // MADV_DONTNEED on memory that is locked fails; MADV_DONTNEED_LOCKED (Linux 5.18) is younger than glibc's headers.
 int CLinux_discard_memory(void *base, size_t length);
 
-// ioctl is variadic. False filesystems answer EOPNOTSUPP, EXDEV, EINVAL or ENOTTY.
+// ioctl is variadic. Filesystems that cannot clone answer EOPNOTSUPP, EXDEV, EINVAL or ENOTTY.
 int CLinux_clone_range(int target, int source, uint64_t source_offset, uint64_t length, uint64_t target_offset);
 int CLinux_block_size_bytes(int descriptor, uint64_t *bytes);
-int CLinux_block_flush(int descriptor);
-int CLinux_block_set_read_ahead(int descriptor, uint64_t sectors);
 int CLinux_punch_hole(int descriptor, int64_t offset, int64_t length);
-int CLinux_zero_range(int descriptor, int64_t offset, int64_t length);
 int CLinux_allocate(int descriptor, int64_t offset, int64_t length);
 int64_t CLinux_copy_range(int source, int64_t source_offset, int target, int64_t target_offset, size_t length);
 int64_t CLinux_seek_data(int descriptor, int64_t offset);
@@ -45,17 +42,6 @@ typedef struct {
 // FS_IOC_FIEMAP's struct ends in a flexible array. Returns the number of extents found from `start` on, at most
 // `capacity`; with `capacity` 0, how many there are.
 int CLinux_extents(int descriptor, uint64_t start, int sync, CLinux_extent *extents, uint32_t capacity);
-
-// Loop devices: struct loop_config and struct loop_info64 live in linux/loop.h.
-int CLinux_loop_get_free(int control);
-int CLinux_loop_configure(int device, int backing, uint32_t block_size, int direct_io, int read_only, const char *name);
-int CLinux_loop_clear(int device);
-int CLinux_loop_status(int device, uint64_t *backing_device, uint64_t *backing_inode, uint32_t *flags);
-int CLinux_loop_set_capacity(int device);
-int CLinux_loop_set_direct_io(int device, int on);
-int CLinux_loop_remove(int control, int number);
-extern const uint32_t CLinux_loop_flag_direct_io;
-extern const uint32_t CLinux_loop_flag_autoclear;
 
 // The device number of st_rdev and st_dev: major and minor are macros.
 uint32_t CLinux_device_major(uint64_t device);
