@@ -32,6 +32,7 @@ let arguments: [Target.Dependency] = [.product(name: "ArgumentParser", package: 
 let toml: [Target.Dependency] = [.product(name: "TOMLKit", package: "TOMLKit")]
 let collections: [Target.Dependency] = [
     .product(name: "DequeModule", package: "swift-collections"),
+    .product(name: "HeapModule", package: "swift-collections"),
     .product(name: "OrderedCollections", package: "swift-collections"),
 ]
 
@@ -68,7 +69,9 @@ let floors: [[Room]] = [
         Room(
             name: "VDriveEngine",
             folder: "Core",
-            uses: ["VDriveModel", "VDriveFormat", "VDriveStore", "VDriveMetadata", "VDriveDataPlane", "Codec", "Linux"],
+            uses: [
+                "VDriveModel", "VDriveFormat", "VDriveStore", "VDriveMetadata", "VDriveDataPlane", "Codec", "Linux",
+            ],
             packages: logging + collections
         ),
         Room(name: "VDriveFuse", folder: "Mount", uses: ["CFuse", "VDriveModel", "VDriveDataPlane", "Linux"]),
@@ -133,7 +136,9 @@ let trials: [Trial] = [
     ),
     Trial(
         name: "ControlTests",
-        uses: ["VDriveControl", "VDriveProtocol", "VDriveClient", "VDriveModel", "VDriveStore", "Linux", "VDriveTestKit"],
+        uses: [
+            "VDriveControl", "VDriveProtocol", "VDriveClient", "VDriveModel", "VDriveStore", "Linux", "VDriveTestKit",
+        ],
         packages: nio + logging + lifecycle
     ),
     Trial(name: "IntegrationTests", uses: ["VDriveTestKit", "VDriveProtocol", "VDriveClient", "Linux"]),

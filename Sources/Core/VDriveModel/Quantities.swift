@@ -66,7 +66,7 @@ package struct DiskID: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads the form of `description`.
     package init?(_ text: some StringProtocol) {
-        let digits = text.filter { $0 != "-" }
+        let digits = String(text.filter { $0 != "-" })
         guard digits.count == 32, text.count == 36,
             let high = UInt64(digits.prefix(16), radix: 16), let low = UInt64(digits.suffix(16), radix: 16)
         else { return nil }

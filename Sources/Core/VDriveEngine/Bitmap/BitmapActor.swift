@@ -1,0 +1,323 @@
+internal import Linux
+internal import VDriveDataPlane
+internal import VDriveFormat
+internal import VDriveMetadata
+internal import VDriveModel
+
+/// The metadata of one disk: LMDB, the allocation bitmap, the map as known here. On a thread of its own, since LMDB blocks.
+///
+/// It knows no remote: where a node of the map is not here, the answer says which one is needed, and the caller installs it.
+actor BitmapActor {
+    private nonisolated let executor: ThreadExecutor
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    let id: DiskID
+    let geometry: DiskGeometry
+    private var store: MetadataStore?
+    private var map: MapState
+    private var superblock: Superblock?
+    private var nodes: [NodePlace: (node: MapNode, lastUse: UInt64)] = [:]
+    private var uses: UInt64 = 0
+    /// Nodes and allocation rows that the next transaction writes; a cold read must not pay an fsync for each.
+    private var pendingNodes: [NodePlace: [UInt8]] = [:]
+    private var pendingRows: [UInt64: [UInt64]] = [:]
+    /// Chunks that the head commit counts.
+    private(set) var allocatedChunks: UInt64 = 0
+
+    init(executor: ThreadExecutor, id: DiskID, geometry: DiskGeometry) {
+        self.executor = executor
+        self.id = id
+        self.geometry = geometry
+        map = MapState(shape: MapShape(geometry))
+    }
+
+    // MARK: Opening
+
+    /// Opens the environment and reads the superblock.
+    ///
+    /// - Returns: nil when this machine does not know the disk yet.
+    func open(directory: String) throws(DiskError) -> Superblock? {
+        let opened = try metadata { () throws(MetadataError) in try MetadataStore(directory: directory) }
+        store = opened
+        let found = try metadata { () throws(MetadataError) in try opened.superblock() }
+        if let found, found.id != id {
+            throw DiskError(
+                .refused,
+                "The state in \(directory) belongs to another disk, \(found.id); give this one a state of its own."
+            )
+        }
+        superblock = found
+        return found
+    }
+
+    /// The thread must go on until this has returned.
+    func close() {
+        store?.close()
+        store = nil
+    }
+
+    func reset() throws(DiskError) {
+        try metadata { () throws(MetadataError) in try opened.reset() }
+        superblock = nil
+        nodes = [:]
+    }
+
+    /// The commits since the last checkpoint that this machine knows, in order.
+    func knownCommits() throws(DiskError) -> [CommitRecord] {
+        var records: [CommitRecord] = []
+        for (version, bytes) in try metadata({ () throws(MetadataError) in try opened.commits() }) {
+            do throws(FormatError) {
+                records.append(
+                    try CommitRecord.decode(bytes, disk: id, version: version, chunkBytes: geometry.chunkBytes)
+                )
+            } catch {
+                throw DiskError(.corrupt, error.description)
+            }
+        }
+        return records
+    }
+
+    /// Takes the head's state up from the commits since (and with) its checkpoint, in order.
+    func adopt(_ commits: [CommitRecord]) {
+        map = MapState(shape: MapShape(geometry))
+        for commit in commits { map.apply(commit) }
+        allocatedChunks = commits.last?.allocatedChunks ?? 0
+    }
+
+    func pageRecords() throws(DiskError) -> [(ChunkIndex, PageRecord)] {
+        try metadata { () throws(MetadataError) in try opened.pages() }
+    }
+
+    // MARK: The map
+
+    enum Lookup: Sendable {
+        case found(MapEntry?)
+        case needs(NodeReference)
+    }
+
+    func lookup(_ chunk: ChunkIndex) throws(DiskError) -> Lookup {
+        if map.changes[chunk] == nil, let row = try allocationRow(chunk.rawValue / 512),
+            row[Int(chunk.rawValue / 64 % 8)] >> (chunk.rawValue % 64) & 1 == 0
+        {
+            return .found(nil)
+        }
+        return try asking { (node) throws(MapState.NeedsNode) in .found(try map.entry(of: chunk, node)) }
+    }
+
+    /// What can be said of a chunk without the network.
+    enum LocalEntry: Sendable, Equatable {
+        case unallocated
+        case allocated
+        case unknown
+    }
+
+    func localEntry(of chunk: ChunkIndex) -> LocalEntry {
+        guard let lookup = try? lookup(chunk), case .found(let entry) = lookup else { return .unknown }
+        return entry == nil ? .unallocated : .allocated
+    }
+
+    enum Search: Sendable {
+        case found(ChunkIndex?)
+        case needs(NodeReference)
+    }
+
+    func firstAllocated(from chunk: ChunkIndex) throws(DiskError) -> Search {
+        do throws(MapState.NeedsNode) {
+            return .found(
+                try map.firstAllocated(from: chunk) { (reference) throws(MapState.NeedsNode) in
+                    try node(reference)
+                }
+            )
+        } catch {
+            return .needs(error.reference)
+        }
+    }
+
+    private func asking(
+        _ question: (MapState.Source) throws(MapState.NeedsNode) -> Lookup
+    ) throws(DiskError) -> Lookup {
+        do throws(MapState.NeedsNode) {
+            return try question { (reference) throws(MapState.NeedsNode) in try node(reference) }
+        } catch {
+            return .needs(error.reference)
+        }
+    }
+
+    /// A node from memory or LMDB, if it is there in the version asked for.
+    private func node(_ reference: NodeReference) throws(MapState.NeedsNode) -> MapNode {
+        let place = NodePlace(level: reference.level, index: reference.index)
+        uses += 1
+        if let known = nodes[place], known.node.version == reference.version {
+            nodes[place]!.lastUse = uses
+            return known.node
+        }
+        let stored = pendingNodes[place] ?? (try? opened.node(place)) ?? nil
+        guard let stored, let node = try? decode(stored, reference) else {
+            throw MapState.NeedsNode(reference: reference)
+        }
+        remember(node)
+        return node
+    }
+
+    private func decode(_ bytes: [UInt8], _ reference: NodeReference) throws(FormatError) -> MapNode {
+        try MapNode.decode(
+            bytes,
+            disk: id,
+            level: reference.level,
+            index: reference.index,
+            version: reference.version,
+            geometry: geometry
+        )
+    }
+
+    private func remember(_ node: MapNode) {
+        if nodes.count >= EngineLimits.nodesInMemory {
+            let oldest = nodes.sorted { $0.value.lastUse < $1.value.lastUse }.prefix(nodes.count / 4)
+            for (place, _) in oldest { nodes[place] = nil }
+        }
+        nodes[NodePlace(level: node.level, index: node.index)] = (node, uses)
+    }
+
+    /// Takes up a node that was fetched, after checking that it is the one.
+    func install(_ bytes: [UInt8], as reference: NodeReference) throws(DiskError) {
+        let node: MapNode
+        do throws(FormatError) { node = try decode(bytes, reference) } catch {
+            throw DiskError(.corrupt, "\(reference.name): \(error)")
+        }
+        remember(node)
+        pendingNodes[NodePlace(level: reference.level, index: reference.index)] = bytes
+        if case .chunks(let entries) = node.slots { pendingRows[node.index] = row(of: node.index, entries) }
+        if pendingNodes.count > EngineLimits.nodesInMemory { try applyPending(MetadataBatch()) }
+    }
+
+    /// The allocation row of a leaf: the tree's entries under the changes since.
+    private func row(of index: UInt64, _ entries: [MapEntry?]) -> [UInt64] {
+        var words = [UInt64](repeating: 0, count: 8)
+        for (slot, entry) in entries.enumerated() {
+            let change = map.changes[ChunkIndex(index * 512 + UInt64(slot))]
+            if change.map({ $0 != nil }) ?? (entry != nil) { words[slot / 64] |= 1 << UInt64(slot % 64) }
+        }
+        return words
+    }
+
+    /// - Returns: nil when nothing is known of these 512 chunks.
+    private func allocationRow(_ row: UInt64) throws(DiskError) -> [UInt64]? {
+        if let pending = pendingRows[row] { return pending }
+        if let stored = try metadata({ () throws(MetadataError) in try opened.allocationRow(row) }) { return stored }
+        return superblock?.allocationIsComplete == true ? [UInt64](repeating: 0, count: 8) : nil
+    }
+
+    // MARK: Changes
+
+    enum CheckpointPlan: Sendable {
+        case needs(NodeReference)
+        case nodes(MapState.CheckpointNodes)
+    }
+
+    var isCheckpointDue: Bool {
+        map.commitsSinceCheckpoint + 1 >= EngineLimits.commitsPerCheckpoint
+            || map.changes.count >= EngineLimits.entriesPerCheckpoint
+    }
+
+    func planCheckpoint(at version: ObjectVersion, with entries: [CommitEntry]) -> CheckpointPlan {
+        do throws(MapState.NeedsNode) {
+            return .nodes(
+                try map.checkpointNodes(at: version, with: entries) { (reference) throws(MapState.NeedsNode) in
+                    try node(reference)
+                }
+            )
+        } catch {
+            return .needs(error.reference)
+        }
+    }
+
+    /// Ordering rule 1: a commit that records pages comes after an fdatasync of their bytes, and the receipt proves it.
+    func apply(_ batch: MetadataBatch, after receipt: DataSyncReceipt) throws(DiskError) {
+        try applyPending(batch)
+    }
+
+    /// Ordering rule 2: records are taken away durably before their holes are punched. Removals need no fdatasync.
+    func forget(_ chunks: [ChunkIndex]) throws(DiskError) {
+        var batch = MetadataBatch()
+        for chunk in chunks { batch.record(chunk, nil) }
+        try applyPending(batch)
+    }
+
+    /// Records what touches no pages.
+    func note(_ batch: MetadataBatch) throws(DiskError) {
+        precondition(batch.pages.isEmpty, "page records need a receipt")
+        try applyPending(batch)
+    }
+
+    private func applyPending(_ batch: MetadataBatch) throws(DiskError) {
+        var batch = batch
+        batch.nodes.merge(pendingNodes) { own, _ in own }
+        batch.allocation.merge(pendingRows) { own, _ in own }
+        guard !batch.isEmpty else { return }
+        let whole = batch
+        try metadata { () throws(MetadataError) in try opened.apply(whole) }
+        pendingNodes = [:]
+        pendingRows = [:]
+        if let superblock = batch.superblock { self.superblock = superblock }
+    }
+
+    /// Fills a batch with what a commit that counts changes in the metadata.
+    func prepare(
+        _ commit: CommitRecord,
+        checkpoint: MapState.CheckpointNodes?,
+        garbage: [ObjectName],
+        superblock: Superblock
+    ) throws(DiskError) -> MetadataBatch {
+        var batch = MetadataBatch()
+        batch.superblock = superblock
+        batch.commit = (commit.version, commit.encode(disk: id))
+        batch.dropsOldCommits = checkpoint != nil
+        for node in checkpoint?.nodes ?? [] {
+            batch.nodes[NodePlace(level: node.level, index: node.index)] = node.encode(disk: id)
+        }
+        for change in commit.entries {
+            let row = change.chunk.rawValue / 512
+            var known = batch.allocation[row]
+            if known == nil { known = try allocationRow(row) }
+            guard var words = known else { continue }
+            let bit = UInt64(1) << (change.chunk.rawValue % 64)
+            let word = Int(change.chunk.rawValue / 64 % 8)
+            if change.entry == nil { words[word] &= ~bit } else { words[word] |= bit }
+            batch.allocation[row] = words
+        }
+        batch.garbage = garbage.map { GarbageRecord(died: commit.version.epoch, name: $0) }
+        return batch
+    }
+
+    /// The commit is recorded: the map goes on from it.
+    func committed(_ commit: CommitRecord, checkpoint: MapState.CheckpointNodes?) {
+        for node in checkpoint?.nodes ?? [] { remember(node) }
+        for change in commit.entries { pendingRows[change.chunk.rawValue / 512] = nil }
+        map.apply(commit)
+        allocatedChunks = commit.allocatedChunks
+    }
+
+    func garbage(diedBy epoch: Epoch, limit: Int) throws(DiskError) -> [GarbageRecord] {
+        try metadata { () throws(MetadataError) in try opened.garbage(diedBy: epoch, limit: limit) }
+    }
+
+    /// The stop was a clean one: the next start need not check anything (ordering rule 3).
+    func noteCleanStop() throws(DiskError) {
+        guard var superblock else { return }
+        superblock.isClean = true
+        var batch = MetadataBatch()
+        batch.superblock = superblock
+        try applyPending(batch)
+    }
+
+    // MARK: Helpers
+
+    private var opened: MetadataStore {
+        guard let store else { preconditionFailure("the metadata is not open") }
+        return store
+    }
+
+    private func metadata<Value>(_ body: () throws(MetadataError) -> Value) throws(DiskError) -> Value {
+        do throws(MetadataError) { return try body() } catch { throw DiskError(.internal, error.description) }
+    }
+}

@@ -1,0 +1,101 @@
+internal import Linux
+internal import VDriveDataPlane
+internal import VDriveMetadata
+internal import VDriveModel
+
+/// Ordering rule 1: fdatasync, then the LMDB commit that records the pages, then the replies. Who waits together shares one.
+extension CacheActor {
+    /// What a waiting flush is woken with.
+    enum FlushTurn: Sendable {
+        case done(Result<Void, DiskError>)
+        /// Nobody drives: this waiter runs the next cycle, for itself and for the others.
+        case drive([CheckedContinuation<FlushTurn, Never>])
+    }
+
+    /// Makes every write that was answered before durable on this machine.
+    func flush() async throws(DiskError) {
+        var followers: [CheckedContinuation<FlushTurn, Never>] = []
+        if isFlushing {
+            switch await withCheckedContinuation({ flushWaiters.append($0) }) {
+            case .done(let result): return try result.get()
+            case .drive(let others): followers = others
+            }
+        }
+        isFlushing = true
+        let result = await cycle()
+        for follower in followers { follower.resume(returning: .done(result)) }
+        // Those who came during the cycle need one of their own: the first of them drives it.
+        if flushWaiters.isEmpty {
+            isFlushing = false
+        } else {
+            let next = flushWaiters.removeFirst()
+            let others = flushWaiters
+            flushWaiters = []
+            next.resume(returning: .drive(others))
+        }
+        try result.get()
+    }
+
+    private func cycle() async -> Result<Void, DiskError> {
+        await lockRecording()
+        defer { recording.release() }
+        do throws(DiskError) {
+            try await record(MetadataBatch())
+            return .success(())
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Writes the records of all changed chunks, and what else the batch holds, after an fdatasync. With nothing to record
+    /// it is the fdatasync alone. The caller holds the recording lock.
+    func record(_ batch: MetadataBatch) async throws(DiskError) {
+        var batch = batch
+        var chunks = changed
+        for slot in plane.pages.takeChanged() {
+            let chunk = plane.pages.chunk(slot)
+            // A slot that was freed since is no longer anybody's.
+            if chunk.rawValue < geometry.chunkCount, plane.table.load(chunk).slot == slot { chunks.insert(chunk) }
+        }
+        changed = []
+        // The snapshot comes before the fdatasync: a bit is set after its bytes are in the file, so that what the snapshot
+        // shows is durable when the fdatasync has returned (rule 3).
+        for chunk in chunks where batch.pages[chunk] == nil { batch.record(chunk, pageRecord(of: chunk)) }
+        do throws(DiskError) {
+            try await syncAndApply(batch)
+        } catch {
+            changed.formUnion(chunks)
+            throw error
+        }
+        for (chunk, record) in batch.pages {
+            if record == nil { recorded.remove(chunk) } else { recorded.insert(chunk) }
+        }
+    }
+
+    private func syncAndApply(_ batch: MetadataBatch) async throws(DiskError) {
+        let cache = plane.cache
+        let bitmap = bitmap
+        let receipt: DataSyncReceipt
+        do throws(Errno) {
+            receipt = try await threads.run { () throws(Errno) in try cache.sync() }
+        } catch {
+            throw DiskError(.internal, "The cache at \(cache.directory) could not be synced: \(error).")
+        }
+        if batch.isEmpty { return }
+        try await bitmap.apply(batch, after: receipt)
+    }
+
+    /// What LMDB should say of a chunk now; nil when it should say nothing.
+    func pageRecord(of chunk: ChunkIndex) -> PageRecord? {
+        let word = plane.table.load(chunk)
+        guard word.isResident else { return nil }
+        var dirty = PageSet(pageCount: geometry.pagesPerChunk)
+        var present = PageSet(full: geometry.pagesPerChunk)
+        if word.slot != 0 {
+            present = plane.pages.present(word.slot)
+            if word.isDirty { dirty = plane.pages.dirty(word.slot) }
+        }
+        if let also = sealedDirty[chunk] { dirty.formUnion(also) }
+        return PageRecord(present: present, dirty: dirty, isDirty: word.isDirty)
+    }
+}

@@ -1,0 +1,238 @@
+internal import Linux
+internal import Logging
+internal import Synchronization
+internal import VDriveDataPlane
+internal import VDriveModel
+
+extension CacheActor {
+    /// What a slow read may count on until it unpins.
+    enum Residency: Sendable {
+        case zeros
+        /// The pages are in the cache file and the chunk is pinned.
+        case pinned
+    }
+
+    /// Makes the pages of a range present, fetching what is missing, and pins the chunk.
+    ///
+    /// - Throws: `DiskError` after the read deadline of the store, or when an object is lost; nothing is pinned then.
+    func pinResident(_ part: ChunkPart) async throws(DiskError) -> Residency {
+        let chunk = part.chunk
+        let touched = geometry.pages(touchedBy: part.bytes)
+        while true {
+            if unverified.contains(chunk) {
+                try await verify(chunk)
+                continue
+            }
+            let word = plane.table.load(chunk)
+            switch word.presence {
+            case .hole: return .zeros
+            case .full, .partial:
+                if word.presence == .partial, !plane.pages.hasPresent(word.slot, touched) { break }
+                if plane.table.pin(chunk, writing: false, tick: plane.clock.load(ordering: .relaxed)) != nil {
+                    return .pinned
+                }
+                // Closing: wait for the one who changes it.
+                await lock(chunk)
+                unlock(chunk)
+                continue
+            case .unknown: break
+            }
+            try await bringIn(chunk, touched)
+        }
+    }
+
+    func unpin(_ chunk: ChunkIndex) { plane.table.unpin(chunk) }
+
+    /// One step nearer to the pages' presence: a hole published, or frames fetched, or somebody else's fetch awaited.
+    private func bringIn(_ chunk: ChunkIndex, _ touched: Range<Int>) async throws(DiskError) {
+        guard let entry = try await remote.entry(for: chunk) else {
+            await publishZeroBase(chunk)
+            return
+        }
+        advanceClock()
+        let plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry)
+        for ahead in plan.ahead { events.yield(.readAhead(ahead)) }
+        let pages = plan.wholeChunk ? 0..<geometry.pagesPerChunk : touched
+        let frames = framesMissing(chunk, pages)
+        let needed = framesMissing(chunk, touched)
+        let mine = frames.filter { inFlight[FrameKey(chunk: chunk, frame: $0)] == nil }
+        if mine.isEmpty {
+            if let other = needed.first.map({ FrameKey(chunk: chunk, frame: $0) }), inFlight[other] != nil {
+                await withCheckedContinuation { inFlight[other]!.append($0) }
+            }
+            return
+        }
+        // The longest first run is one request; what lies behind a gap is fetched by the next turn of the loop.
+        var end = mine[0] + 1
+        while end - mine[0] < mine.count, mine[end - mine[0]] == end { end += 1 }
+        try await fetch(chunk, frames: mine[0]..<end, entry: entry)
+    }
+
+    /// The frames that hold pages of the range which are not present.
+    func framesMissing(_ chunk: ChunkIndex, _ pages: Range<Int>) -> [Int] {
+        let word = plane.table.load(chunk)
+        let perFrame = geometry.pagesPerFrame
+        let first = pages.lowerBound / perFrame
+        let last = (pages.upperBound - 1) / perFrame
+        return (first...last).filter { frame in
+            guard word.presence == .partial else { return word.presence == .unknown }
+            let own = max(pages.lowerBound, frame * perFrame)..<min(pages.upperBound, (frame + 1) * perFrame)
+            return !plane.pages.hasPresent(word.slot, own)
+        }
+    }
+
+    /// A chunk without an object: unknown becomes a hole, partial becomes full (its absent pages are zeros in the file).
+    private func publishZeroBase(_ chunk: ChunkIndex) async {
+        await lock(chunk)
+        defer { unlock(chunk) }
+        let word = plane.table.load(chunk)
+        switch word.presence {
+        case .unknown where !unverified.contains(chunk):
+            plane.table.update(chunk) { $0.becoming(.hole, dirty: false, slot: 0) }
+        case .partial:
+            plane.pages.insert(word.slot, 0..<geometry.pagesPerChunk, dirty: false)
+            changed.insert(chunk)
+            plane.table.update(chunk) { $0.becoming(.full, dirty: word.isDirty, slot: word.slot) }
+        case .unknown, .hole, .full: break
+        }
+    }
+
+    /// Fetches frames that nobody else is fetching, and fills their absent pages.
+    func fetch(_ chunk: ChunkIndex, frames: Range<Int>, entry: MapEntry) async throws(DiskError) {
+        for frame in frames { inFlight[FrameKey(chunk: chunk, frame: frame)] = [] }
+        defer {
+            for frame in frames {
+                for waiter in inFlight.removeValue(forKey: FrameKey(chunk: chunk, frame: frame)) ?? [] {
+                    waiter.resume()
+                }
+            }
+        }
+        let reserved = frames.count * geometry.pagesPerFrame
+        await makeRoom(pages: reserved)
+        var used = 0
+        defer { plane.counters.freePages.add(reserved - used, ordering: .relaxed) }
+        let raw = try await remote.frames(of: chunk, entry: entry, frames)
+        // Only bytes of the object that is the chunk's base now may be filled in.
+        guard try await remote.entry(for: chunk)?.version == entry.version else { return }
+        await lock(chunk)
+        defer { unlock(chunk) }
+        used = try await fill(chunk, frames: frames, raw: raw)
+    }
+
+    /// Writes fetched bytes to the pages that are not present. The caller holds the lock.
+    ///
+    /// - Returns: pages filled.
+    private func fill(_ chunk: ChunkIndex, frames: Range<Int>, raw: ChunkBuffer) async throws(DiskError) -> Int {
+        // A first touch after an unclean stop comes before any fetch, so the chunk is none of the unverified.
+        await close(chunk)
+        let word = plane.table.load(chunk)
+        guard word.presence == .unknown || word.presence == .partial else {
+            open(chunk)
+            return 0
+        }
+        var absent = PageSet(pageCount: geometry.pagesPerChunk)
+        absent.insert(frames.lowerBound * geometry.pagesPerFrame..<frames.upperBound * geometry.pagesPerFrame)
+        if word.presence == .partial {
+            let present = plane.pages.present(word.slot)
+            for index in absent.words.indices { absent.words[index] &= ~present.words[index] }
+        }
+        let runs = absent.runs
+        let start = geometry.offset(of: chunk)
+        let skipped = frames.lowerBound * geometry.frameBytes
+        let cache = plane.cache
+        do throws(Errno) {
+            try await onDisk { () throws(Errno) in
+                for run in runs {
+                    let bytes = run.lowerBound * DiskGeometry.pageBytes..<run.upperBound * DiskGeometry.pageBytes
+                    let part = UnsafeRawBufferPointer(
+                        rebasing: raw.bytes[bytes.lowerBound - skipped..<bytes.upperBound - skipped]
+                    )
+                    try cache.write(part, at: start + UInt64(bytes.lowerBound))
+                }
+            }
+        } catch {
+            await punchAbsent(chunk, runs)
+            open(chunk)
+            throw DiskError(.retry, "The cache at \(cache.directory) could not take fetched data: \(error).")
+        }
+        publishFill(chunk, word, absent)
+        return absent.count
+    }
+
+    private func publishFill(_ chunk: ChunkIndex, _ word: ChunkWord, _ pages: PageSet) {
+        changed.insert(chunk)
+        let wasClean = !word.isDirty
+        if pages.isFull {
+            plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0).closing(false) }
+        } else {
+            let slot = word.presence == .partial ? word.slot : takeSlot()
+            if word.presence == .unknown {
+                plane.pages.reset(
+                    slot,
+                    chunk: chunk,
+                    epoch: Epoch(0),
+                    present: pages,
+                    dirty: PageSet(pageCount: pages.pageCount)
+                )
+            } else {
+                for run in pages.runs { plane.pages.insert(slot, run, dirty: false) }
+            }
+            let isFull = plane.pages.hasPresent(slot, 0..<geometry.pagesPerChunk)
+            if isFull, wasClean {
+                freeSlots.append(slot)
+                plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0).closing(false) }
+            } else {
+                plane.table.update(chunk) {
+                    $0.becoming(isFull ? .full : .partial, dirty: word.isDirty, slot: slot).closing(false)
+                }
+            }
+        }
+        if wasClean, word.presence == .unknown {
+            policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
+        }
+    }
+
+    /// Keeps invariant 1 after a write that failed half way.
+    func punchAbsent(_ chunk: ChunkIndex, _ runs: [Range<Int>]) async {
+        let start = geometry.offset(of: chunk)
+        let cache = plane.cache
+        do throws(Errno) {
+            try await onDisk { () throws(Errno) in
+                for run in runs {
+                    let offset = start + UInt64(run.lowerBound * DiskGeometry.pageBytes)
+                    try cache.punch(at: offset, count: run.count * DiskGeometry.pageBytes)
+                }
+            }
+        } catch {
+            logger.error("a failed write could not be punched", metadata: ["chunk": "\(chunk)", "error": "\(error)"])
+        }
+    }
+
+    /// Checks a clean full chunk that an unclean stop left against its hash, and drops it when it differs (rule 3).
+    func verify(_ chunk: ChunkIndex) async throws(DiskError) {
+        let entry = try await remote.entry(for: chunk)
+        await lock(chunk)
+        defer { unlock(chunk) }
+        guard unverified.contains(chunk) else { return }
+        let hash = try? await contentHash(chunk)
+        if let hash, hash == entry?.hash {
+            unverified.remove(chunk)
+            plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0) }
+            policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
+            return
+        }
+        logger.notice("dropped a cached chunk that an unclean stop left changed", metadata: ["chunk": "\(chunk)"])
+        await lockRecording()
+        defer { recording.release() }
+        try await forgetAndPunch([chunk])
+        unverified.remove(chunk)
+    }
+
+    private func contentHash(_ chunk: ChunkIndex) async throws(Errno) -> ContentHash {
+        let buffer = ChunkBuffer(count: geometry.chunkBytes)
+        let start = geometry.offset(of: chunk)
+        let cache = plane.cache
+        try await onDisk { () throws(Errno) in try cache.read(at: start, into: buffer.bytes) }
+        return await ChunkCoding.hash(buffer)
+    }
+}

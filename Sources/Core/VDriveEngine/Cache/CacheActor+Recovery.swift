@@ -1,0 +1,115 @@
+internal import Linux
+internal import Logging
+internal import Synchronization
+internal import VDriveDataPlane
+internal import VDriveMetadata
+internal import VDriveModel
+
+/// Taking up what an earlier run left in the cache (ordering rules 3 and 4). Runs before anything is served.
+extension CacheActor {
+    /// - Parameters:
+    ///   - records: what LMDB says.
+    ///   - isClean: the last stop recorded everything; otherwise clean chunks are checked or dropped, dirty ones are true
+    ///     as recorded, and the rest of the cache is punched.
+    ///   - dropsClean: another machine has written since: nothing clean is kept.
+    func recover(
+        _ records: [(ChunkIndex, PageRecord)],
+        isClean: Bool,
+        dropsClean: Bool
+    ) async throws(DiskError) {
+        do throws(Errno) {
+            let cache = plane.cache
+            try await onDisk { () throws(Errno) in try cache.openExisting() }
+        } catch {
+            throw DiskError(.configuration, "The cache at \(plane.cache.directory) cannot be opened: \(error).")
+        }
+        var kept: [ChunkIndex: PageRecord] = [:]
+        var dropped: [ChunkIndex] = []
+        for (chunk, record) in records {
+            let isTrue = record.isDirty || (!dropsClean && (isClean || record.present.isFull))
+            if isTrue { kept[chunk] = record } else { dropped.append(chunk) }
+        }
+        if !dropped.isEmpty { try await bitmap.forget(dropped) }
+        if !isClean || dropsClean { try await punchUnrecorded(kept) }
+        for (chunk, record) in kept.sorted(by: { $0.key < $1.key }) { takeUp(chunk, record, isClean: isClean) }
+        recorded = Set(kept.keys)
+        await recount()
+        logger.info(
+            "cache taken up",
+            metadata: [
+                "chunks": "\(kept.count)", "dirty": "\(dirty.count)", "unverified": "\(unverified.count)",
+                "dropped": "\(dropped.count)",
+            ]
+        )
+    }
+
+    private func takeUp(_ chunk: ChunkIndex, _ record: PageRecord, isClean: Bool) {
+        if record.isDirty {
+            let slot = takeSlot()
+            let epoch = Epoch(plane.epoch.load(ordering: .sequentiallyConsistent))
+            plane.pages.reset(slot, chunk: chunk, epoch: epoch, present: record.present, dirty: record.dirty)
+            plane.counters.dirtyPages.add(record.dirty.count, ordering: .relaxed)
+            dirty.insert(chunk)
+            let presence: ChunkWord.Presence = record.present.isFull ? .full : .partial
+            plane.table.update(chunk) { $0.becoming(presence, dirty: true, slot: slot) }
+        } else if !isClean {
+            unverified.insert(chunk)
+        } else if record.present.isFull {
+            plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0) }
+            policy.admit(chunk, tick: 0)
+        } else {
+            let slot = takeSlot()
+            let none = PageSet(pageCount: geometry.pagesPerChunk)
+            plane.pages.reset(slot, chunk: chunk, epoch: Epoch(0), present: record.present, dirty: none)
+            plane.table.update(chunk) { $0.becoming(.partial, dirty: false, slot: slot) }
+            policy.admit(chunk, tick: 0)
+        }
+    }
+
+    /// Punches whatever the cache holds beside the recorded pages.
+    private func punchUnrecorded(_ kept: [ChunkIndex: PageRecord]) async throws(DiskError) {
+        let cache = plane.cache
+        let geometry = geometry
+        do throws(Errno) {
+            try await onDisk { () throws(Errno) in
+                var holes: [(UInt64, Int)] = []
+                try cache.allocatedRanges { range in
+                    var chunk = geometry.chunk(at: range.lowerBound)
+                    while geometry.offset(of: chunk) < range.upperBound {
+                        let start = geometry.offset(of: chunk)
+                        if let record = kept[chunk] {
+                            for run in record.present.inverse.runs {
+                                let at = start + UInt64(run.lowerBound * DiskGeometry.pageBytes)
+                                holes.append((at, run.count * DiskGeometry.pageBytes))
+                            }
+                        } else {
+                            holes.append((start, geometry.chunkBytes))
+                        }
+                        chunk = ChunkIndex(chunk.rawValue + 1)
+                    }
+                }
+                for (offset, count) in holes { try cache.punch(at: offset, count: count) }
+            }
+        } catch {
+            throw DiskError(.internal, "The cache at \(cache.directory) could not be swept: \(error).")
+        }
+    }
+
+    /// Everything that is dirty, for a stop that records it; nothing may write any more.
+    func recordAll() async throws(DiskError) {
+        await lockRecording()
+        defer { recording.release() }
+        try await record(MetadataBatch())
+    }
+
+    /// The notes' invariants, for tests and debug builds.
+    func checkInvariants() {
+        for chunk in dirty {
+            let word = plane.table.load(chunk)
+            precondition(word.isDirty && word.slot != 0, "\(chunk) is filed as dirty but is not")
+            precondition(plane.pages.chunk(word.slot) == chunk, "\(chunk) has somebody else's page set")
+        }
+        for chunk in sealed.keys { precondition(dirty.contains(chunk), "\(chunk) is sealed but not dirty") }
+        precondition(policy.count + dirty.count <= slotsUsed + Int(geometry.chunkCount), "more chunks than there are")
+    }
+}

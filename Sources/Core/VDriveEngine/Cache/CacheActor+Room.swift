@@ -1,0 +1,160 @@
+internal import Linux
+internal import Logging
+internal import Synchronization
+internal import VDriveDataPlane
+internal import VDriveModel
+
+/// The limit, and what leaves the cache to keep it.
+extension CacheActor {
+    /// Reserves pages, evicting clean chunks, and waiting for uploads when all is dirty. Never fails: the guest waits.
+    func makeRoom(pages: Int) async {
+        if plane.counters.reserve(pages: pages) { return }
+        while true {
+            await recount()
+            if plane.counters.reserve(pages: pages) { return }
+            if isEvicting {
+                await withCheckedContinuation { roomWaiters.append($0) }
+                continue
+            }
+            isEvicting = true
+            let share = Int(limitBytes) / DiskGeometry.pageBytes / EngineLimits.evictionShare
+            let lacking = pages - plane.counters.freePages.load(ordering: .relaxed)
+            let freed = await evict(pages: max(lacking, share))
+            isEvicting = false
+            wakeRoomWaiters()
+            if freed == 0 {
+                events.yield(.wantsEpoch)
+                await pause(EngineLimits.roomPoll)
+            }
+        }
+    }
+
+    /// The cache's filesystem is full although the limit is not reached: somebody else filled it.
+    func waitForSpace(pages: Int) async {
+        let freed = await evict(pages: pages)
+        if freed == 0 {
+            events.yield(.wantsEpoch)
+            await pause(EngineLimits.roomPoll)
+        }
+    }
+
+    func wakeRoomWaiters() {
+        let waiters = roomWaiters
+        roomWaiters = []
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Sleeps, and merely lets others run in a cancelled task: a wait for somebody else's act must not spin.
+    func pause(_ duration: Duration) async {
+        do { try await Task.sleep(for: duration) } catch { await Task.yield() }
+    }
+
+    /// Sets the count of free pages from what the filesystem allocates. The counts in between may be too low (a clean page
+    /// rewritten is counted again), never too high by more than the writes under way.
+    func recount() async {
+        let cache = plane.cache
+        do throws(Errno) {
+            let allocated = try await onDisk { () throws(Errno) in try cache.allocatedBytes() }
+            let free = (Int(limitBytes) - Int(allocated)) / DiskGeometry.pageBytes
+            plane.counters.freePages.add(
+                free - plane.counters.freePages.load(ordering: .relaxed),
+                ordering: .relaxed
+            )
+        } catch {
+            logger.error("the cache could not be measured", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Evicts clean chunks, the policy's choice first, until about so many pages are free.
+    ///
+    /// - Returns: pages given back; 0 when nothing clean is left that nobody uses right now.
+    func evict(pages wanted: Int) async -> Int {
+        await lockRecording()
+        defer { recording.release() }
+        var chosen: [ChunkIndex] = []
+        var skipped: [ChunkIndex] = []
+        var pages = 0
+        while pages < wanted, chosen.count < EngineLimits.evictionChunksMax,
+            let chunk = policy.next(lastAccess: { lastAccess($0) })
+        {
+            let word = plane.table.load(chunk)
+            guard word.pins == 0, locks.tryAcquire(chunk) else {
+                skipped.append(chunk)
+                continue
+            }
+            pages += residentPages(word)
+            chosen.append(chunk)
+        }
+        for chunk in skipped { policy.admit(chunk, tick: lastAccess(chunk)) }
+        guard !chosen.isEmpty else { return 0 }
+        for chunk in chosen { await close(chunk) }
+        do throws(DiskError) {
+            try await forgetAndPunch(chosen)
+        } catch {
+            logger.error("eviction failed", metadata: ["error": "\(error)"])
+            for chunk in chosen {
+                open(chunk)
+                policy.admit(chunk, tick: lastAccess(chunk))
+            }
+            pages = 0
+        }
+        for chunk in chosen { unlock(chunk) }
+        await recount()
+        return pages
+    }
+
+    private func residentPages(_ word: ChunkWord) -> Int {
+        word.presence == .full ? geometry.pagesPerChunk : plane.pages.present(word.slot).count
+    }
+
+    /// Ordering rule 2: LMDB forgets, durably, then the holes are punched. The chunks are clean, locked and (unless
+    /// unverified) closed by the caller, who also holds the recording lock; afterwards they are unknown and open.
+    func forgetAndPunch(_ chunks: [ChunkIndex]) async throws(DiskError) {
+        let known = chunks.filter { recorded.contains($0) }
+        if !known.isEmpty { try await bitmap.forget(known) }
+        for chunk in known { recorded.remove(chunk) }
+        let cache = plane.cache
+        let bytes = geometry.chunkBytes
+        let offsets = chunks.map { geometry.offset(of: $0) }
+        do throws(Errno) {
+            try await onDisk { () throws(Errno) in
+                for offset in offsets { try cache.punch(at: offset, count: bytes) }
+            }
+        } catch {
+            throw DiskError(.internal, "The cache at \(cache.directory) could not give space back: \(error).")
+        }
+        for chunk in chunks {
+            let slot = plane.table.load(chunk).slot
+            changed.remove(chunk)
+            plane.table.update(chunk) { $0.becoming(.unknown, dirty: false, slot: 0).closing(false) }
+            if slot != 0 { freeSlots.append(slot) }
+        }
+    }
+
+    /// Drops everything that is clean.
+    ///
+    /// - Returns: bytes given back.
+    func evictAll() async -> UInt64 {
+        var pages = 0
+        while true {
+            let freed = await evict(pages: .max)
+            if freed == 0 { break }
+            pages += freed
+        }
+        wakeRoomWaiters()
+        return UInt64(pages * DiskGeometry.pageBytes)
+    }
+}
+
+extension CacheActor {
+    /// Brings a chunk in before it is asked for. It never evicts for it beyond what reads would, and a failure is nobody's.
+    func prefetch(_ chunk: ChunkIndex) async {
+        guard !Task.isCancelled, chunk.rawValue < geometry.chunkCount else { return }
+        let whole = ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes)
+        if case .pinned? = try? await pinResident(whole) { unpin(chunk) }
+    }
+
+    func firstDirty(from chunk: ChunkIndex) -> ChunkIndex? {
+        dirty.lazy.filter { $0 >= chunk }.min()
+    }
+}

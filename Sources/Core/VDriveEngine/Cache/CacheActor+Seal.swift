@@ -1,0 +1,133 @@
+internal import Linux
+internal import Synchronization
+internal import VDriveDataPlane
+internal import VDriveFormat
+internal import VDriveMetadata
+internal import VDriveModel
+
+/// The epoch now being uploaded, as the uploader knows it.
+struct SealedEpoch: Sendable {
+    let epoch: Epoch
+    /// In order.
+    let chunks: [ChunkIndex]
+}
+
+extension CacheActor {
+    /// Cuts the disk's state: one increment of the epoch (ordering rule 5). Nothing waits and nothing is copied.
+    ///
+    /// - Precondition: no epoch is in flight.
+    /// - Returns: nil when nothing is dirty.
+    func seal() -> SealedEpoch? {
+        precondition(sealed.isEmpty, "one epoch in flight")
+        guard !dirty.isEmpty else { return nil }
+        let epoch = plane.epoch.add(1, ordering: .sequentiallyConsistent).oldValue
+        for chunk in dirty { sealed[chunk] = .waiting }
+        return SealedEpoch(epoch: Epoch(epoch), chunks: dirty.sorted())
+    }
+
+    /// Reads a sealed chunk's present pages, once the writers that were in it at the seal are done.
+    ///
+    /// - Throws: `DiskError` when the cache cannot be read; the chunk can be captured again.
+    func capture(_ chunk: ChunkIndex) async throws(DiskError) -> CapturedChunk {
+        await lock(chunk)
+        defer { unlock(chunk) }
+        let present: PageSet
+        var copy: OpenFile?
+        switch sealed[chunk] {
+        case .preserved(let aside):
+            present = aside.present
+            copy = aside.file
+        case .waiting:
+            await close(chunk)
+            present = plane.pages.present(plane.table.load(chunk).slot)
+        case .captured, nil: preconditionFailure("\(chunk) is not to be captured")
+        }
+        defer { if copy == nil { open(chunk) } }
+        let buffer = ChunkBuffer(count: geometry.chunkBytes)
+        let cache = plane.cache
+        let start = geometry.offset(of: chunk)
+        let source = copy
+        do throws(Errno) {
+            try await onDisk { () throws(Errno) in
+                for run in present.runs {
+                    let bytes = run.lowerBound * DiskGeometry.pageBytes..<run.upperBound * DiskGeometry.pageBytes
+                    let target = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[bytes])
+                    if let source {
+                        try source.preadAll(into: target, at: UInt64(bytes.lowerBound))
+                    } else {
+                        try cache.read(at: start + UInt64(bytes.lowerBound), into: target)
+                    }
+                }
+            }
+        } catch {
+            throw DiskError(.retry, "The cache at \(cache.directory) could not be read: \(error).")
+        }
+        sealed[chunk] = .captured
+        return CapturedChunk(chunk: chunk, buffer: buffer, present: present)
+    }
+
+    /// The epoch's commit counts: LMDB learns it, then the dirty flags clear (ordering rule 6); pages written since stay
+    /// dirty.
+    ///
+    /// - Parameter batch: what the commit changes beside the chunks' records.
+    func finishEpoch(
+        _ commit: CommitRecord,
+        checkpoint: MapState.CheckpointNodes?,
+        batch: MetadataBatch
+    ) async throws(DiskError) {
+        await lockRecording()
+        defer { recording.release() }
+        var batch = batch
+        for change in commit.entries where sealed[change.chunk] != nil {
+            batch.record(change.chunk, committedRecord(of: change))
+        }
+        try await record(batch)
+        await bitmap.committed(commit, checkpoint: checkpoint)
+        for change in commit.entries where sealed[change.chunk] != nil { await clean(change) }
+        sealed = [:]
+        sealedDirty = [:]
+        wakeRoomWaiters()
+    }
+
+    /// What LMDB says of a chunk once its epoch is committed.
+    private func committedRecord(of change: CommitEntry) -> PageRecord? {
+        let word = plane.table.load(change.chunk)
+        let present = plane.pages.present(word.slot)
+        if sealedDirty[change.chunk] != nil {
+            return PageRecord(present: present, dirty: plane.pages.dirty(word.slot), isDirty: true)
+        }
+        // A chunk of zeros has no object, and needs no place here.
+        if change.entry == nil { return nil }
+        return PageRecord(present: present, dirty: PageSet(pageCount: present.pageCount), isDirty: false)
+    }
+
+    private func clean(_ change: CommitEntry) async {
+        let chunk = change.chunk
+        await lock(chunk)
+        defer { unlock(chunk) }
+        if let pages = sealedDirty[chunk] {
+            plane.counters.dirtyPages.subtract(pages.count, ordering: .relaxed)
+            return
+        }
+        await close(chunk)
+        let word = plane.table.load(chunk)
+        plane.counters.dirtyPages.subtract(plane.pages.dirty(word.slot).count, ordering: .relaxed)
+        dirty.remove(chunk)
+        if change.entry == nil {
+            await punchAbsent(chunk, [0..<geometry.pagesPerChunk])
+            freeSlots.append(word.slot)
+            changed.remove(chunk)
+            plane.table.update(chunk) { $0.becoming(.hole, dirty: false, slot: 0).closing(false) }
+            noteAllocated(-1)
+            return
+        }
+        if word.presence == .full {
+            freeSlots.append(word.slot)
+            plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0).closing(false) }
+        } else {
+            plane.pages.setDirty(word.slot, PageSet(pageCount: geometry.pagesPerChunk))
+            plane.table.update(chunk) { $0.becoming(.partial, dirty: false, slot: word.slot).closing(false) }
+        }
+        policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
+    }
+}

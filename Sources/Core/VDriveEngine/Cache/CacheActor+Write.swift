@@ -1,0 +1,266 @@
+internal import Glibc
+internal import Linux
+internal import Synchronization
+internal import VDriveDataPlane
+internal import VDriveModel
+
+extension CacheActor {
+    /// Writes to one chunk: the first write to it in an epoch, or one that found no room on the FUSE thread.
+    ///
+    /// It never waits for the network, but for an edge page that is not there and for room.
+    ///
+    /// - Throws: `DiskError` when the cache's filesystem fails otherwise than by being full, or an edge page cannot be had.
+    func write(_ part: ChunkPart, _ buffer: PooledBuffer, from start: Int) async throws(DiskError) {
+        let touched = geometry.pages(touchedBy: part.bytes)
+        while true {
+            if unverified.contains(part.chunk) { try await verify(part.chunk) }
+            try await bringInEdges(part, touched)
+            await makeRoom(pages: touched.count)
+            await lock(part.chunk)
+            let outcome = await writeLocked(part, touched, buffer, from: start)
+            unlock(part.chunk)
+            switch outcome {
+            case .done: return
+            case .retry: continue
+            case .noSpace: await waitForSpace(pages: touched.count)
+            case .failed(let error): throw error
+            }
+        }
+    }
+
+    private enum WriteOutcome {
+        case done
+        case retry
+        case noSpace
+        case failed(DiskError)
+    }
+
+    /// A write that begins or ends inside a page keeps the rest of that page, so it must be there first.
+    private func bringInEdges(_ part: ChunkPart, _ touched: Range<Int>) async throws(DiskError) {
+        let covered = geometry.pages(coveredBy: part.bytes)
+        guard covered != touched else { return }
+        for edge in Set([touched.lowerBound, touched.upperBound - 1]) where !covered.contains(edge) {
+            let bytes = edge * DiskGeometry.pageBytes..<(edge + 1) * DiskGeometry.pageBytes
+            if case .pinned = try await pinResident(ChunkPart(chunk: part.chunk, bytes: bytes)) { unpin(part.chunk) }
+        }
+    }
+
+    private func hasEdges(_ part: ChunkPart, _ touched: Range<Int>, _ word: ChunkWord) -> Bool {
+        let covered = geometry.pages(coveredBy: part.bytes)
+        if covered == touched { return true }
+        switch word.presence {
+        case .full, .hole: return true
+        case .unknown: return false
+        case .partial:
+            let edges = [touched.lowerBound, touched.upperBound - 1].filter { !covered.contains($0) }
+            return edges.allSatisfy { plane.pages.hasPresent(word.slot, $0..<$0 + 1) }
+        }
+    }
+
+    /// The caller holds the lock and has reserved room for every page.
+    private func writeLocked(
+        _ part: ChunkPart,
+        _ touched: Range<Int>,
+        _ buffer: PooledBuffer,
+        from start: Int
+    ) async -> WriteOutcome {
+        let chunk = part.chunk
+        var used = 0
+        defer { plane.counters.freePages.add(touched.count - used, ordering: .relaxed) }
+        do throws(DiskError) {
+            try await becomeDirty(chunk)
+        } catch {
+            return .failed(error)
+        }
+        let word = plane.table.load(chunk)
+        guard hasEdges(part, touched, word) else { return .retry }
+        let offset = geometry.offset(of: chunk) + UInt64(part.bytes.lowerBound)
+        let count = part.bytes.count
+        let cache = plane.cache
+        do throws(Errno) {
+            try await onDisk { () throws(Errno) in
+                try cache.write(UnsafeRawBufferPointer(rebasing: buffer.memory[start..<start + count]), at: offset)
+            }
+        } catch {
+            let present = plane.pages.present(word.slot)
+            await punchAbsent(chunk, touched.filter { !present.contains($0) }.map { $0..<$0 + 1 })
+            if error == .noSpace || error == Errno(rawValue: EDQUOT) { return .noSpace }
+            return .failed(DiskError(.retry, "The cache at \(cache.directory) could not take a write: \(error)."))
+        }
+        used = noteWritten(chunk, word.slot, touched)
+        return .done
+    }
+
+    /// - Returns: pages that were not dirty before.
+    private func noteWritten(_ chunk: ChunkIndex, _ slot: Int, _ pages: Range<Int>) -> Int {
+        let newlyDirty = plane.pages.insert(slot, pages, dirty: true)
+        plane.counters.dirtyPages.add(newlyDirty, ordering: .relaxed)
+        changed.insert(chunk)
+        if plane.table.load(chunk).presence == .partial,
+            plane.pages.hasPresent(slot, 0..<geometry.pagesPerChunk)
+        {
+            plane.table.update(chunk) { $0.becoming(.full, dirty: true, slot: slot) }
+        }
+        wantEpochWhenManyDirty()
+        return newlyDirty
+    }
+
+    func wantEpochWhenManyDirty() {
+        let dirtyBytes = plane.counters.dirtyPages.load(ordering: .relaxed) * DiskGeometry.pageBytes
+        if dirtyBytes > Int(limitBytes) / EngineLimits.dirtyShare { events.yield(.wantsEpoch) }
+    }
+
+    /// Makes a chunk dirty in the current epoch, preserving its sealed bytes if the uploader has not read them yet.
+    ///
+    /// The caller holds the lock. Afterwards the word is dirty and open, and writes on FUSE threads may hit.
+    func becomeDirty(_ chunk: ChunkIndex) async throws(DiskError) {
+        let word = plane.table.load(chunk)
+        if word.isDirty {
+            if plane.pages.epoch(word.slot).rawValue != plane.epoch.load(ordering: .sequentiallyConsistent) {
+                try await leaveSealedEpoch(chunk, word.slot)
+            }
+            return
+        }
+        var base = BitmapActor.LocalEntry.unknown
+        if word.presence == .unknown { base = await bitmap.localEntry(of: chunk) }
+        do throws(Errno) {
+            let cache = plane.cache
+            let offset = geometry.offset(of: chunk)
+            if cache.place(of: offset) == nil {
+                _ = try await onDisk { () throws(Errno) in try cache.open(for: offset) }
+            }
+        } catch {
+            throw DiskError(.retry, "The cache at \(plane.cache.directory) could not be opened: \(error).")
+        }
+        let pageCount = geometry.pagesPerChunk
+        let none = PageSet(pageCount: pageCount)
+        // From here to the end nothing else runs.
+        let epoch = Epoch(plane.epoch.load(ordering: .sequentiallyConsistent))
+        let now = plane.table.load(chunk)
+        var presence = now.presence
+        var slot = now.slot
+        switch presence {
+        case .hole, .full:
+            slot = takeSlot()
+            plane.pages.reset(slot, chunk: chunk, epoch: epoch, present: PageSet(full: pageCount), dirty: none)
+            if presence == .hole { noteAllocated(1) }
+            presence = .full
+        case .unknown:
+            slot = takeSlot()
+            let zeroBase = base == .unallocated
+            let present = zeroBase ? PageSet(full: pageCount) : none
+            plane.pages.reset(slot, chunk: chunk, epoch: epoch, present: present, dirty: none)
+            if zeroBase { noteAllocated(1) }
+            presence = zeroBase ? .full : .partial
+        case .partial:
+            plane.pages.setEpoch(slot, epoch)
+        }
+        policy.remove(chunk)
+        dirty.insert(chunk)
+        changed.insert(chunk)
+        plane.table.update(chunk) { $0.becoming(presence, dirty: true, slot: slot) }
+    }
+
+    func noteAllocated(_ chunks: Int) {
+        if chunks >= 0 {
+            plane.counters.allocatedBytes.add(UInt64(chunks * geometry.chunkBytes), ordering: .relaxed)
+        } else {
+            plane.counters.allocatedBytes.subtract(UInt64(-chunks * geometry.chunkBytes), ordering: .relaxed)
+        }
+    }
+
+    /// The first write after the seal: the sealed pages stay what they were, the chunk goes on in the current epoch
+    /// (ordering rule 5). The caller holds the lock.
+    private func leaveSealedEpoch(_ chunk: ChunkIndex, _ slot: Int) async throws(DiskError) {
+        // Writers that passed the epoch check before the seal are waited for: their bytes are sealed ones.
+        await close(chunk)
+        if case .waiting? = sealed[chunk] {
+            do throws(DiskError) {
+                sealed[chunk] = .preserved(try await preserve(chunk, slot))
+            } catch {
+                open(chunk)
+                throw error
+            }
+        }
+        sealedDirty[chunk] = plane.pages.dirty(slot)
+        plane.pages.setDirty(slot, PageSet(pageCount: geometry.pagesPerChunk))
+        plane.pages.setEpoch(slot, Epoch(plane.epoch.load(ordering: .sequentiallyConsistent)))
+        open(chunk)
+    }
+
+    /// Copies the present pages of a closed chunk aside, sharing blocks where the filesystem can.
+    private func preserve(_ chunk: ChunkIndex, _ slot: Int) async throws(DiskError) -> OutboxCopy {
+        let present = plane.pages.present(slot)
+        let cache = plane.cache
+        let start = geometry.offset(of: chunk)
+        let path = "\(outboxDirectory)/\(hexadecimal(chunk.rawValue, digits: 9))"
+        let bytes = UInt64(geometry.chunkBytes)
+        do throws(Errno) {
+            return try await onDisk { () throws(Errno) in
+                let file = try OpenFile.open(path, flags: O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
+                // The file lives as long as its descriptor: nothing to clean up after a crash.
+                try Directory.removeFile(path)
+                try file.truncate(to: bytes)
+                for run in present.runs {
+                    let at = run.lowerBound * DiskGeometry.pageBytes
+                    try cache.copy(
+                        at: start + UInt64(at),
+                        count: run.count * DiskGeometry.pageBytes,
+                        to: file,
+                        at: UInt64(at)
+                    )
+                }
+                return OutboxCopy(file: file, path: path, present: present)
+            }
+        } catch {
+            throw DiskError(.retry, "The outbox at \(outboxDirectory) could not take a copy: \(error).")
+        }
+    }
+
+    // MARK: Deallocation
+
+    /// Makes a range of one chunk zeros and gives its space back.
+    func deallocate(_ part: ChunkPart) async throws(DiskError) {
+        let chunk = part.chunk
+        let covered = geometry.pages(coveredBy: part.bytes)
+        try await zeroEdges(part, covered)
+        guard !covered.isEmpty else { return }
+        if unverified.contains(chunk) { try await verify(chunk) }
+        let isWhole = covered.count == geometry.pagesPerChunk
+        if plane.table.load(chunk).presence == .unknown {
+            // Only what exists must be taken away.
+            guard try await remote.entry(for: chunk) != nil || dirty.contains(chunk) else { return }
+        }
+        await lock(chunk)
+        defer { unlock(chunk) }
+        guard plane.table.load(chunk).presence != .hole else { return }
+        try await becomeDirty(chunk)
+        await close(chunk)
+        defer { open(chunk) }
+        let word = plane.table.load(chunk)
+        await punchAbsent(chunk, [covered])
+        let newlyDirty = plane.pages.insert(word.slot, covered, dirty: true)
+        plane.counters.dirtyPages.add(newlyDirty, ordering: .relaxed)
+        changed.insert(chunk)
+        if isWhole || plane.pages.hasPresent(word.slot, 0..<geometry.pagesPerChunk) {
+            plane.table.update(chunk) { $0.becoming(.full, dirty: true, slot: word.slot) }
+        }
+    }
+
+    private func zeroEdges(_ part: ChunkPart, _ covered: Range<Int>) async throws(DiskError) {
+        let pageBytes = DiskGeometry.pageBytes
+        var edges: [Range<Int>] = []
+        if covered.isEmpty {
+            edges = [part.bytes]
+        } else {
+            edges.append(part.bytes.lowerBound..<covered.lowerBound * pageBytes)
+            edges.append(covered.upperBound * pageBytes..<part.bytes.upperBound)
+        }
+        for edge in edges where !edge.isEmpty {
+            let pool = plane.buffers
+            let buffer = await threads.run { pool.lease() }
+            buffer.memory.initializeMemory(as: UInt8.self, repeating: 0)
+            try await write(ChunkPart(chunk: part.chunk, bytes: edge), buffer, from: 0)
+        }
+    }
+}

@@ -1,0 +1,154 @@
+internal import Linux
+internal import Logging
+internal import Synchronization
+internal import VDriveDataPlane
+internal import VDriveMetadata
+internal import VDriveModel
+
+/// Residency: what of the disk is in the cache file, and who may change it.
+///
+/// ## Notes on the design
+///
+///     unknown ──lookup──▶ hole ──write──▶ full + dirty
+///        │ fetch                              │ commit
+///        ▼                                    ▼
+///     partial ──fill──▶ full (clean) ──write──▶ full + dirty
+///        └──write──▶ partial + dirty ──commit──▶ partial (clean) ──evict──▶ unknown
+///
+/// A chunk's state changes only while its lock is held (`lock`, kept over awaits); a change that takes pages or the slot
+/// away, or that must not run beside hits, also closes the chunk: no new pins, the old ones drained. Inside an actor
+/// method, read-decide-write is one synchronous stretch, and after each await the word is read again.
+///
+/// Invariants, checked by `checkInvariants`:
+/// 1. A page that is not present has no bytes in the cache file: it reads there as zeros. (Writes that fail are punched.)
+/// 2. `dirty` holds exactly the chunks whose word is dirty; the policy exactly the clean resident ones.
+/// 3. A chunk over an unallocated base has every page present.
+/// 4. `sealed` is empty, or holds chunks of one epoch, all of them dirty.
+///
+/// Fills, first writes, punches and evictions come here; hits never do.
+actor CacheActor {
+    let plane: DataPlane
+    let remote: RemoteActor
+    let bitmap: BitmapActor
+    let threads: BlockingThreads
+    let outboxDirectory: String
+    let logger: Logger
+    let events: AsyncStream<DiskEvent>.Continuation
+
+    /// Bytes that the cache may allocate.
+    private(set) var limitBytes: UInt64
+
+    var locks = ChunkLocks()
+    /// Held by whoever moves records into LMDB: flush, evict, commit. It keeps a snapshot and its commit together.
+    var recording = AsyncLock()
+    var policy: any EvictionPolicy = LRUPolicy()
+    var dirty: Set<ChunkIndex> = []
+    /// Clean full chunks that an unclean stop left, to be checked against their hash at the first touch.
+    var unverified: Set<ChunkIndex> = []
+    /// Chunks that LMDB has a record of.
+    var recorded: Set<ChunkIndex> = []
+    /// Chunks whose record is to be written at the next flush, beside those on the data plane's changed list.
+    var changed: Set<ChunkIndex> = []
+    var sealed: [ChunkIndex: SealedState] = [:]
+    /// Dirty pages of sealed chunks that were written again; they stay dirty until the commit.
+    var sealedDirty: [ChunkIndex: PageSet] = [:]
+    var freeSlots: [Int] = []
+    var slotsUsed = 0
+    var inFlight: [FrameKey: [CheckedContinuation<Void, Never>]] = [:]
+    var roomWaiters: [CheckedContinuation<Void, Never>] = []
+    var isEvicting = false
+    var flushWaiters: [CheckedContinuation<FlushTurn, Never>] = []
+    var isFlushing = false
+    var readAhead = ReadAhead()
+
+    init(
+        plane: DataPlane,
+        remote: RemoteActor,
+        bitmap: BitmapActor,
+        threads: BlockingThreads,
+        outboxDirectory: String,
+        limitBytes: UInt64,
+        logger: Logger,
+        events: AsyncStream<DiskEvent>.Continuation
+    ) {
+        self.plane = plane
+        self.remote = remote
+        self.bitmap = bitmap
+        self.threads = threads
+        self.outboxDirectory = outboxDirectory
+        self.limitBytes = limitBytes
+        self.logger = logger
+        self.events = events
+        plane.counters.freePages.store(Int(limitBytes) / DiskGeometry.pageBytes, ordering: .relaxed)
+    }
+
+    var geometry: DiskGeometry { plane.geometry }
+
+    // MARK: Locks
+
+    func lock(_ chunk: ChunkIndex) async {
+        if locks.tryAcquire(chunk) { return }
+        await withCheckedContinuation { locks.wait(chunk, $0) }
+    }
+
+    func unlock(_ chunk: ChunkIndex) { locks.release(chunk) }
+
+    func lockRecording() async {
+        if recording.tryAcquire() { return }
+        await withCheckedContinuation { recording.wait($0) }
+    }
+
+    /// Stops new pins and waits for the old ones. The caller holds the chunk's lock, and opens it again.
+    func close(_ chunk: ChunkIndex) async {
+        var word = plane.table.update(chunk) { $0.closing(true) }
+        while word.pins > 0 {
+            // A pin is one I/O on the cache's disk: short, and not worth a wake-up on the hit path.
+            await pause(EngineLimits.pinPoll)
+            word = plane.table.load(chunk)
+        }
+    }
+
+    func open(_ chunk: ChunkIndex) {
+        plane.table.update(chunk) { $0.closing(false) }
+    }
+
+    // MARK: Slots
+
+    func takeSlot() -> Int {
+        if let slot = freeSlots.popLast() { return slot }
+        slotsUsed += 1
+        precondition(slotsUsed <= plane.pages.slotCount, "more page sets than chunks")
+        return slotsUsed
+    }
+
+    // MARK: Time
+
+    /// The full tick of a word's 20 bits: the latest time with those bits that is not in the future.
+    func lastAccess(_ chunk: ChunkIndex) -> UInt64 {
+        let now = plane.clock.load(ordering: .relaxed)
+        return now &- ((now &- plane.table.load(chunk).tick) & ChunkWord.tickMask)
+    }
+
+    func advanceClock() { plane.clock.add(1, ordering: .relaxed) }
+
+    // MARK: Limits
+
+    func setLimit(bytes: UInt64) async {
+        let change = (Int(bytes) - Int(limitBytes)) / DiskGeometry.pageBytes
+        limitBytes = bytes
+        plane.counters.freePages.add(change, ordering: .relaxed)
+    }
+
+    /// Runs a call on the cache file on a thread that may block.
+    func onDisk<Answer: Sendable>(
+        _ body: @escaping @Sendable () throws(Errno) -> Answer
+    ) async throws(Errno) -> Answer {
+        try await threads.run(body)
+    }
+}
+
+/// One frame of one chunk: the unit that is fetched once, however many wait for it.
+struct FrameKey: Hashable {
+    var chunk: ChunkIndex
+    var frame: Int
+}

@@ -1,0 +1,40 @@
+internal import Linux
+internal import VDriveModel
+
+/// Where the bytes of a chunk are that belongs to the epoch now being uploaded.
+enum SealedState {
+    /// In the cache file, and nobody has written to the chunk since: the uploader reads them there.
+    case waiting
+    /// Copied aside, because a writer came before the uploader.
+    case preserved(OutboxCopy)
+    /// Read by the uploader.
+    case captured
+}
+
+/// A sealed chunk's pages in a file of their own, at their places inside the chunk; the file goes with the copy.
+struct OutboxCopy: Sendable {
+    let file: OpenFile
+    let path: String
+    let present: PageSet
+}
+
+/// A raw chunk in memory, on its way to the remote.
+final class ChunkBuffer: @unchecked Sendable {
+    // SAFETY: the memory belongs to this object; one task at a time fills or reads it (the uploader's child).
+    let bytes: UnsafeMutableRawBufferPointer
+
+    /// Zeros.
+    init(count: Int) {
+        bytes = .allocate(byteCount: count, alignment: 4096)
+        bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+
+    deinit { bytes.deallocate() }
+}
+
+/// What the uploader gets of a sealed chunk: the bytes of its present pages; the others lie in the base object.
+struct CapturedChunk: Sendable {
+    let chunk: ChunkIndex
+    let buffer: ChunkBuffer
+    let present: PageSet
+}

@@ -1,0 +1,147 @@
+internal import Glibc
+internal import Linux
+internal import Logging
+internal import VDriveFormat
+internal import VDriveMetadata
+internal import VDriveModel
+internal import VDriveStore
+
+/// Attaching: claim a term, then read the state, then decide what local state is worth (ordering rule 8), then write the
+/// new term's first commit.
+struct Attachment: Sendable {
+    let options: DiskOptions
+    let descriptor: DiskDescriptor
+    let fence: Fence
+    let bitmap: BitmapActor
+
+    struct Outcome: Sendable {
+        var superblock: Superblock
+        /// The last stop recorded everything.
+        var isClean: Bool
+        /// Another machine has written since.
+        var dropsClean: Bool
+    }
+
+    /// What this machine's state is worth beside the remote's.
+    private enum Verdict {
+        case fresh
+        case goOn
+        case otherWrote
+    }
+
+    func run() async throws(DiskError) -> Outcome {
+        let known = try await bitmap.open(directory: options.stateDirectory)
+        if let known, known.diskBytes != descriptor.geometry.diskBytes {
+            throw DiskError(.refused, "The disk's size on the remote is another one than in \(options.stateDirectory).")
+        }
+        let term = try await fence.claim(above: known?.term ?? Term(0), owner: owner())
+        // After the claim: whoever commits now sees it.
+        let head = try await fence.head()
+        let chain = try await head.asyncMap { (head) async throws(DiskError) in try await fence.chain(to: head) } ?? []
+        let verdict = try await compare(known, chain.last)
+        if verdict != .goOn { try await bitmap.reset() }
+        await bitmap.adopt(chain)
+        let superblock = try await begin(term, after: chain.last, known: known, verdict)
+        return Outcome(
+            superblock: superblock,
+            isClean: known?.isClean ?? false,
+            dropsClean: verdict == .otherWrote
+        )
+    }
+
+    private func owner() -> TermOwner {
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, name.count - 1)
+        let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let bootID = (try? readFile("/proc/sys/kernel/random/boot_id", maxBytes: 64)).map {
+            String(decoding: $0.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        }
+        return TermOwner(
+            host: host,
+            pid: UInt64(getpid()),
+            bootID: bootID ?? "unknown",
+            nonce: hexadecimal(UInt64.random(in: .min ... .max), digits: 16),
+            since: UInt64(time(nil)),
+            softwareVersion: options.softwareVersion
+        )
+    }
+
+    /// Ordering rule 8.
+    private func compare(_ known: Superblock?, _ head: CommitRecord?) async throws(DiskError) -> Verdict {
+        guard let known else { return .fresh }
+        if head?.version == known.head { return .goOn }
+        guard let head else {
+            throw DiskError(
+                .corrupt,
+                "The commits of this disk are gone from \(options.store.reads.location); nothing was changed."
+            )
+        }
+        // Our own commit landed, and the daemon ended before it could note so.
+        if head.version.term == known.term, head.parent == known.head { return .goOn }
+        let hasDirty = try await bitmap.pageRecords().contains { $0.1.isDirty }
+        if hasDirty {
+            throw DiskError(
+                .diverged,
+                "Another machine has written to this disk (term \(head.version.term)) while changes of this one wait in "
+                    + "\(options.cacheDirectory); nothing was changed."
+            )
+        }
+        return .otherWrote
+    }
+
+    /// The new term's first commit: the same state, under the new term.
+    private func begin(
+        _ term: Term,
+        after parent: CommitRecord?,
+        known: Superblock?,
+        _ verdict: Verdict
+    ) async throws(DiskError) -> Superblock {
+        var superblock = Superblock(
+            id: descriptor.disk,
+            diskBytes: descriptor.geometry.diskBytes,
+            chunkBytes: descriptor.geometry.chunkBytes,
+            term: term,
+            head: parent?.version,
+            isClean: false,
+            allocationIsComplete: verdict == .goOn ? known?.allocationIsComplete ?? false : parent == nil
+        )
+        // The term is noted first: a commit of it that lands must be known as ours.
+        var noted = MetadataBatch()
+        noted.superblock = superblock
+        try await bitmap.note(noted)
+        let record = CommitRecord(
+            version: ObjectVersion(term: term, epoch: Epoch((parent?.version.epoch.rawValue ?? 0) + 1)),
+            parent: parent?.version,
+            diskBytes: descriptor.geometry.diskBytes,
+            allocatedChunks: parent?.allocatedChunks ?? 0,
+            checkpoint: parent?.checkpoint,
+            createdAt: UInt64(time(nil)),
+            entries: []
+        )
+        do throws(StoreError) {
+            try await options.store.reads.put(record.name, record.encode(disk: descriptor.disk))
+        } catch {
+            throw DiskError(error)
+        }
+        if let higher = try await fence.higherTerm(than: term) {
+            throw DiskError(.fenced, "Another machine attached this disk at the same moment (term \(higher)).")
+        }
+        superblock.head = record.version
+        let batch = try await bitmap.prepare(record, checkpoint: nil, garbage: [], superblock: superblock)
+        try await bitmap.note(batch)
+        await bitmap.committed(record, checkpoint: nil)
+        fence.checkpoint.set(record.checkpoint)
+        await fence.hint(record.version)
+        return superblock
+    }
+}
+
+extension Optional {
+    /// `map` with a body that waits.
+    fileprivate func asyncMap<Result, Failure: Error>(
+        _ body: (Wrapped) async throws(Failure) -> Result
+    ) async throws(Failure) -> Result? {
+        guard let self else { return nil }
+        return try await body(self)
+    }
+}

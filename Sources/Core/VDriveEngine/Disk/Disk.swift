@@ -1,0 +1,285 @@
+internal import Glibc
+internal import Linux
+internal import Logging
+internal import Synchronization
+package import VDriveDataPlane
+internal import VDriveFormat
+internal import VDriveMetadata
+package import VDriveModel
+internal import VDriveStore
+
+/// One attached disk: the actors, put together, and what the control plane asks of them.
+///
+/// Order of life: `attach`, `run` (in a task of the caller's), then FUSE on `dataPlane`; at the end FUSE goes first, then
+/// `stop`, which ends `run`.
+package final class Disk: Sendable {
+    package let id: DiskID
+    package let dataPlane: DataPlane
+    package var geometry: DiskGeometry { dataPlane.geometry }
+
+    private let options: DiskOptions
+    private let bitmap: BitmapActor
+    private let remote: RemoteActor
+    private let cache: CacheActor
+    private let uploads: UploadQueueActor
+    private let threads: BlockingThreads
+    private let executor: ThreadExecutor
+    private let events: AsyncStream<DiskEvent>
+    private let eventSource: AsyncStream<DiskEvent>.Continuation
+    private let failure = Mutex<DiskError?>(nil)
+
+    private init(
+        options: DiskOptions,
+        plane: DataPlane,
+        bitmap: BitmapActor,
+        remote: RemoteActor,
+        cache: CacheActor,
+        uploads: UploadQueueActor,
+        threads: BlockingThreads,
+        executor: ThreadExecutor,
+        events: (stream: AsyncStream<DiskEvent>, source: AsyncStream<DiskEvent>.Continuation)
+    ) {
+        self.id = bitmap.id
+        self.options = options
+        self.dataPlane = plane
+        self.bitmap = bitmap
+        self.remote = remote
+        self.cache = cache
+        self.uploads = uploads
+        self.threads = threads
+        self.executor = executor
+        self.events = events.stream
+        self.eventSource = events.source
+    }
+
+    // MARK: Attaching
+
+    /// Claims a term, takes the local state up, and is ready to `run`.
+    ///
+    /// - Throws: `DiskError`; then nothing of it is left running.
+    package static func attach(_ options: DiskOptions) async throws(DiskError) -> Disk {
+        let threads = BlockingThreads(name: "vdrive-cache", count: EngineLimits.cacheThreads)
+        let executor = ThreadExecutor(name: "vdrive-lmdb")
+        do throws(DiskError) {
+            return try await assemble(options, threads, executor)
+        } catch {
+            threads.shutdown()
+            executor.stop()
+            throw error
+        }
+    }
+
+    private static func assemble(
+        _ options: DiskOptions,
+        _ threads: BlockingThreads,
+        _ executor: ThreadExecutor
+    ) async throws(DiskError) -> Disk {
+        let descriptor = try await DiskFormatter.open(store: options.store)
+        let outbox = "\(options.cacheDirectory)/outbox"
+        do throws(Errno) {
+            try await threads.run { () throws(Errno) in
+                try Directory.createAll(options.stateDirectory)
+                try Directory.createAll(outbox)
+            }
+        } catch {
+            throw DiskError(.configuration, "The folders of disk \(options.name) cannot be made: \(error).")
+        }
+        let (stream, source) = AsyncStream.makeStream(of: DiskEvent.self, bufferingPolicy: .bufferingNewest(1024))
+        let geometry = descriptor.geometry
+        let bitmap = BitmapActor(executor: executor, id: descriptor.disk, geometry: geometry)
+        let fence = Fence(store: options.store, descriptor: descriptor, logger: options.logger)
+        let outcome: Attachment.Outcome
+        do throws(DiskError) {
+            outcome = try await Attachment(
+                options: options,
+                descriptor: descriptor,
+                fence: fence,
+                bitmap: bitmap
+            ).run()
+        } catch {
+            await bitmap.close()
+            throw error
+        }
+        let plane: DataPlane
+        do throws(Errno) {
+            let epoch = outcome.superblock.head?.epoch.next ?? Epoch(1)
+            plane = try DataPlane(geometry: geometry, cacheDirectory: options.cacheDirectory, epoch: epoch)
+        } catch {
+            await bitmap.close()
+            throw DiskError(.configuration, "The memory tables of disk \(options.name) cannot be made: \(error).")
+        }
+        let remote = RemoteActor(
+            store: options.store,
+            id: descriptor.disk,
+            geometry: geometry,
+            bitmap: bitmap,
+            logger: options.logger,
+            events: source
+        )
+        let cache = CacheActor(
+            plane: plane,
+            remote: remote,
+            bitmap: bitmap,
+            threads: threads,
+            outboxDirectory: outbox,
+            limitBytes: options.cacheBytes,
+            logger: options.logger,
+            events: source
+        )
+        do throws(DiskError) {
+            let records = try await bitmap.pageRecords()
+            try await cache.recover(records, isClean: outcome.isClean, dropsClean: outcome.dropsClean)
+        } catch {
+            await bitmap.close()
+            throw error
+        }
+        let allocated = await bitmap.allocatedChunks
+        plane.counters.allocatedBytes.store(allocated * UInt64(geometry.chunkBytes), ordering: .relaxed)
+        let uploads = UploadQueueActor(
+            plane: plane,
+            cache: cache,
+            remote: remote,
+            bitmap: bitmap,
+            fence: fence,
+            superblock: outcome.superblock,
+            logger: options.logger,
+            now: { UInt64(time(nil)) }
+        )
+        return Disk(
+            options: options,
+            plane: plane,
+            bitmap: bitmap,
+            remote: remote,
+            cache: cache,
+            uploads: uploads,
+            threads: threads,
+            executor: executor,
+            events: (stream, source)
+        )
+    }
+
+    // MARK: Running
+
+    /// Serves requests and uploads until `stop`.
+    package func run() async {
+        let server = RequestServer(
+            plane: dataPlane,
+            cache: cache,
+            remote: remote,
+            threads: threads,
+            logger: options.logger
+        )
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await server.run() }
+            group.addTask { await self.runUploads() }
+            group.addTask { await self.serveEvents() }
+            group.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: EngineLimits.epochInterval)
+                    await self.uploads.wake()
+                }
+            }
+            // Requests, uploads and events end by `stop`; the ticker with them.
+            for _ in 0..<3 { await group.next() }
+            group.cancelAll()
+        }
+    }
+
+    private func runUploads() async {
+        await uploads.run()
+        if let error = await uploads.lastError, error.kind == .fenced || error.kind == .internal {
+            failure.withLock { $0 = error }
+            // Reads go on; what is dirty stays.
+            dataPlane.writeErrno.store(error.kind == .fenced ? EROFS : EIO, ordering: .sequentiallyConsistent)
+            options.logger.critical(
+                "disk is read-only now",
+                metadata: ["disk": "\(options.name)", "reason": "\(error)"]
+            )
+        }
+    }
+
+    private func serveEvents() async {
+        await withDiscardingTaskGroup { group in
+            for await event in events {
+                switch event {
+                case .wantsEpoch: await uploads.wake()
+                case .readAhead(let chunk):
+                    group.addTask { await self.cache.prefetch(chunk) }
+                case .objectLost: break
+                }
+            }
+            group.cancelAll()
+        }
+    }
+
+    // MARK: What people ask for
+
+    /// Returns when everything written before is committed on the remote.
+    package func sync() async throws(DiskError) { try await uploads.sync() }
+
+    /// Drops cached data that is clean.
+    ///
+    /// - Parameter wait: uploads what is dirty first, so that it is dropped too.
+    /// - Returns: bytes given back.
+    package func evict(wait: Bool) async throws(DiskError) -> UInt64 {
+        if wait { try await uploads.sync() }
+        return await cache.evictAll()
+    }
+
+    package func status() async -> DiskSnapshot {
+        let meter = options.store.meter.snapshot()
+        let failure = failure.withLock { $0 }
+        let state: DiskSnapshot.State =
+            switch failure?.kind {
+            case nil: .attached
+            case .fenced: .fenced
+            default: .failed
+            }
+        let used = try? await threads.run { [cache = dataPlane.cache] () throws(Errno) in try cache.allocatedBytes() }
+        let dirty = max(0, dataPlane.counters.dirtyPages.load(ordering: .relaxed)) * DiskGeometry.pageBytes
+        let uploadError = await uploads.lastError
+        return DiskSnapshot(
+            state: state,
+            term: await uploads.term,
+            epoch: await uploads.head?.epoch ?? Epoch(0),
+            limitBytes: await cache.limitBytes,
+            usedBytes: used ?? 0,
+            dirtyBytes: UInt64(dirty),
+            pendingBytes: await uploads.pendingBytes,
+            allocatedBytes: dataPlane.counters.allocatedBytes.load(ordering: .relaxed),
+            remoteState: meter.state.rawValue,
+            lastError: (failure ?? uploadError)?.message
+        )
+    }
+
+    // MARK: Stopping
+
+    /// Ends `run`: the last requests are answered, everything is recorded, and committed if that is wished and possible.
+    /// FUSE must have ended before.
+    ///
+    /// - Parameter commit: uploads what is dirty first. When the remote does not take it, dirty data stays in the cache, and
+    ///   the next attach goes on from there.
+    package func stop(commit: Bool) async throws(DiskError) {
+        var refusal: DiskError?
+        if commit, failure.withLock({ $0 }) == nil {
+            do throws(DiskError) { try await uploads.sync() } catch { refusal = error }
+        }
+        dataPlane.ring.close()
+        await uploads.stop()
+        eventSource.finish()
+        do throws(DiskError) {
+            try await cache.recordAll()
+            try await bitmap.noteCleanStop()
+        } catch {
+            refusal = refusal ?? error
+        }
+        await bitmap.close()
+        let threads = threads
+        await withCheckedContinuation { continuation in
+            threads.submit { continuation.resume() }
+        }
+        threads.shutdown()
+        executor.stop()
+        if let refusal { throw refusal }
+    }
+}

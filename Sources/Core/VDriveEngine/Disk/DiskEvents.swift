@@ -1,0 +1,11 @@
+internal import VDriveModel
+
+/// What goes upward: never a call, so that no cycle of awaits can come to be.
+enum DiskEvent: Sendable {
+    /// Dirty data passed the threshold, or a writer waits for room: seal soon.
+    case wantsEpoch
+    /// A chunk that a sequential reader will ask for.
+    case readAhead(ChunkIndex)
+    /// A mapped object is missing or damaged.
+    case objectLost(String)
+}

@@ -1,0 +1,72 @@
+internal import Glibc
+package import VDriveFormat
+package import VDriveModel
+package import VDriveStore
+
+/// Making a disk on a remote, and finding one that is there.
+package enum DiskFormatter {
+    /// Makes a disk: checks that the remote can be written, finds out how a term can be claimed there, writes `vdrive.json`.
+    /// When it throws, it has taken back what it wrote.
+    ///
+    /// - Throws: `exists` when there is a disk already.
+    package static func create(
+        store: RemoteStore,
+        geometry: DiskGeometry
+    ) async throws(DiskError) -> DiskDescriptor {
+        do throws(StoreError) {
+            if try await store.reads.length(of: .descriptor) != nil {
+                throw StoreError(.invalid, "")
+            }
+        } catch  where error.kind == .invalid && error.message.isEmpty {
+            throw DiskError(
+                .exists,
+                "There is a disk already at \(store.reads.location); attach it with «vdrivectl import», or choose another folder."
+            )
+        } catch {
+            throw DiskError(error)
+        }
+        do throws(StoreError) {
+            try await StoreProbe.checkWritable(store.reads)
+            let primitive = try await StoreProbe.claimPrimitive(of: store.reads, in: probeFolder())
+            var random = SystemRandomNumberGenerator()
+            let descriptor = DiskDescriptor(
+                disk: DiskID(using: &random),
+                geometry: geometry,
+                claimPrimitive: primitive?.rawValue,
+                createdAt: UInt64(time(nil))
+            )
+            try await store.reads.put(.descriptor, descriptor.encode())
+            return descriptor
+        } catch {
+            try? await store.reads.delete(.descriptor)
+            throw DiskError(error)
+        }
+    }
+
+    /// Two creations at the same time must not probe in the same folder.
+    private static func probeFolder() -> String {
+        "probe-\(hexadecimal(UInt64.random(in: .min ... .max), digits: 16))"
+    }
+
+    /// Reads what disk there is.
+    ///
+    /// - Throws: `notFound` when there is none.
+    package static func open(store: RemoteStore) async throws(DiskError) -> DiskDescriptor {
+        let bytes: [UInt8]
+        do throws(StoreError) {
+            bytes = try await store.reads.get(.descriptor, range: nil)
+        } catch  where error.kind == .notFound {
+            throw DiskError(
+                .notFound,
+                "There is no disk at \(store.reads.location); check the URL, or make one with «vdrivectl create»."
+            )
+        } catch {
+            throw DiskError(error)
+        }
+        do throws(FormatError) {
+            return try DiskDescriptor.decode(bytes)
+        } catch {
+            throw DiskError(.corrupt, "\(error)")
+        }
+    }
+}

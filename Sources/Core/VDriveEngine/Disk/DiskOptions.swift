@@ -1,0 +1,59 @@
+package import Logging
+package import VDriveModel
+package import VDriveStore
+
+/// What a disk is attached with. Nothing has a default: the composition root says it all.
+package struct DiskOptions: Sendable {
+    package var name: String
+    package var store: RemoteStore
+    /// For the cache files and the outbox of this disk alone; made when it is missing.
+    package var cacheDirectory: String
+    /// For LMDB; made when it is missing.
+    package var stateDirectory: String
+    /// The hard limit of the cache.
+    package var cacheBytes: UInt64
+    package var logger: Logger
+    package var softwareVersion: String
+
+    package init(
+        name: String,
+        store: RemoteStore,
+        cacheDirectory: String,
+        stateDirectory: String,
+        cacheBytes: UInt64,
+        logger: Logger,
+        softwareVersion: String
+    ) {
+        self.name = name
+        self.store = store
+        self.cacheDirectory = cacheDirectory
+        self.stateDirectory = stateDirectory
+        self.cacheBytes = cacheBytes
+        self.logger = logger
+        self.softwareVersion = softwareVersion
+    }
+}
+
+/// A disk as it is now, for people and programs.
+package struct DiskSnapshot: Sendable {
+    package enum State: String, Sendable {
+        case attached
+        /// Another machine has taken the disk over; reads go on, writes are refused, dirty data is kept.
+        case fenced
+        case failed
+    }
+
+    package var state: State
+    package var term: Term
+    /// The last epoch that is committed.
+    package var epoch: Epoch
+    package var limitBytes: UInt64
+    /// What the cache's filesystem really allocates.
+    package var usedBytes: UInt64
+    package var dirtyBytes: UInt64
+    /// Sealed and not committed yet.
+    package var pendingBytes: UInt64
+    package var allocatedBytes: UInt64
+    package var remoteState: String
+    package var lastError: String?
+}

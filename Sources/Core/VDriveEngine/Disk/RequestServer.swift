@@ -1,0 +1,188 @@
+internal import Glibc
+internal import Linux
+internal import Logging
+internal import VDriveDataPlane
+internal import VDriveModel
+
+/// Serves what FUSE threads hand over: one pump, one child task a request.
+struct RequestServer: Sendable {
+    let plane: DataPlane
+    let cache: CacheActor
+    let remote: RemoteActor
+    let threads: BlockingThreads
+    let logger: Logger
+
+    /// Runs until the ring is closed and every request is answered.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            while true {
+                let count = await plane.ring.ready()
+                if count == 0 { return }
+                // The child takes the request itself: a move-only value cannot be captured by its closure.
+                for _ in 0..<count { group.addTask { await self.serveOne() } }
+            }
+        }
+    }
+
+    private func serveOne() async {
+        guard let request = plane.ring.take() else { return }
+        let operation = request.operation
+        let reply = request.intoReply()
+        switch operation {
+        case .read(let offset, let count): await read(offset, count, reply)
+        case .write(let offset, let count, let buffer): await write(offset, count, buffer, reply)
+        case .flush: await answer(reply) { () async throws(DiskError) in try await cache.flush() }
+        case .deallocate(let offset, let count):
+            await answer(reply) { () async throws(DiskError) in try await deallocate(offset, count) }
+        case .seek(let offset, let data): await seek(offset, data: data, reply)
+        }
+    }
+
+    /// The one place where an engine's error becomes an errno.
+    private func code(_ error: DiskError) -> CInt {
+        switch error.kind {
+        case .fenced, .diverged: EROFS
+        default: EIO
+        }
+    }
+
+    private func answer(
+        _ reply: consuming ReplyHandle,
+        _ body: () async throws(DiskError) -> Void
+    ) async {
+        do throws(DiskError) {
+            try await body()
+            reply.error(0)
+        } catch {
+            logger.error("request failed", metadata: ["error": "\(error)"])
+            reply.error(code(error))
+        }
+    }
+
+    // MARK: Reading
+
+    private func read(_ offset: UInt64, _ count: Int, _ reply: consuming ReplyHandle) async {
+        let parts = plane.geometry.parts(offset: offset, count: count)
+        do throws(DiskError) {
+            if parts.count == 1, let place = plane.cache.place(of: offset),
+                case .pinned = try await cache.pinResident(parts[0])
+            {
+                reply.file(place.descriptor, position: place.position, count: count)
+                plane.table.unpin(parts[0].chunk)
+                return
+            }
+            let bytes = try await assemble(parts, count)
+            reply.bytes(UnsafeRawBufferPointer(bytes.bytes))
+        } catch {
+            logger.error("read failed", metadata: ["offset": "\(offset)", "error": "\(error)"])
+            reply.error(code(error))
+        }
+    }
+
+    /// One part after the other, each pinned only while it is copied: a request that held one chunk while it waited for
+    /// room for the next could wait for itself.
+    private func assemble(_ parts: [ChunkPart], _ count: Int) async throws(DiskError) -> ChunkBuffer {
+        let buffer = ChunkBuffer(count: count)
+        var at = 0
+        for part in parts {
+            let target = at..<at + part.bytes.count
+            at = target.upperBound
+            guard case .pinned = try await cache.pinResident(part) else { continue }
+            defer { plane.table.unpin(part.chunk) }
+            let offset = plane.geometry.offset(of: part.chunk) + UInt64(part.bytes.lowerBound)
+            let file = plane.cache
+            do throws(Errno) {
+                try await threads.run { () throws(Errno) in
+                    try file.read(
+                        at: offset,
+                        into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[target])
+                    )
+                }
+            } catch {
+                throw DiskError(.retry, "The cache at \(file.directory) could not be read: \(error).")
+            }
+        }
+        return buffer
+    }
+
+    // MARK: Writing
+
+    private func write(
+        _ offset: UInt64,
+        _ count: Int,
+        _ buffer: PooledBuffer,
+        _ reply: consuming ReplyHandle
+    ) async {
+        do throws(DiskError) {
+            var at = 0
+            for part in plane.geometry.parts(offset: offset, count: count) {
+                try await cache.write(part, buffer, from: at)
+                at += part.bytes.count
+            }
+            reply.wrote(count)
+        } catch {
+            logger.error("write failed", metadata: ["offset": "\(offset)", "error": "\(error)"])
+            reply.error(code(error))
+        }
+    }
+
+    /// Costs the chunks that exist in the range, not the range.
+    private func deallocate(_ offset: UInt64, _ count: UInt64) async throws(DiskError) {
+        let geometry = plane.geometry
+        let chunkBytes = UInt64(geometry.chunkBytes)
+        let end = offset + count
+        let firstWhole = (offset + chunkBytes - 1) / chunkBytes
+        let endWhole = end / chunkBytes
+        if firstWhole > endWhole
+            || firstWhole == endWhole && offset % chunkBytes != 0 && end % chunkBytes != 0
+                && offset / chunkBytes == (end - 1) / chunkBytes
+        {
+            for part in geometry.parts(offset: offset, count: Int(count)) { try await cache.deallocate(part) }
+            return
+        }
+        if offset % chunkBytes != 0 {
+            let head = min(firstWhole * chunkBytes, end) - offset
+            for part in geometry.parts(offset: offset, count: Int(head)) { try await cache.deallocate(part) }
+        }
+        if end % chunkBytes != 0, endWhole >= firstWhole {
+            let start = endWhole * chunkBytes
+            for part in geometry.parts(offset: start, count: Int(end - start)) { try await cache.deallocate(part) }
+        }
+        var next = ChunkIndex(firstWhole)
+        while next.rawValue < endWhole, let chunk = try await nextData(from: next), chunk.rawValue < endWhole {
+            try await cache.deallocate(ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes))
+            next = ChunkIndex(chunk.rawValue + 1)
+        }
+    }
+
+    /// The first chunk at or after one that is not unallocated.
+    private func nextData(from chunk: ChunkIndex) async throws(DiskError) -> ChunkIndex? {
+        let mapped = try await remote.firstAllocated(from: chunk)
+        let dirty = await cache.firstDirty(from: chunk)
+        return [mapped, dirty].compactMap { $0 }.min()
+    }
+
+    // MARK: Seeking
+
+    /// By chunks: what is allocated is data.
+    private func seek(_ offset: UInt64, data: Bool, _ reply: consuming ReplyHandle) async {
+        let geometry = plane.geometry
+        do throws(DiskError) {
+            var chunk = geometry.chunk(at: offset)
+            if data {
+                guard let found = try await nextData(from: chunk) else {
+                    reply.error(ENXIO)
+                    return
+                }
+                reply.offset(max(offset, geometry.offset(of: found)))
+            } else {
+                while let found = try await nextData(from: chunk), found == chunk {
+                    chunk = ChunkIndex(chunk.rawValue + 1)
+                }
+                reply.offset(min(geometry.diskBytes, max(offset, geometry.offset(of: chunk))))
+            }
+        } catch {
+            reply.error(code(error))
+        }
+    }
+}

@@ -1,0 +1,33 @@
+/// Bounds of the engine, each with its reason.
+enum EngineLimits {
+    /// Chunks captured, compressed and sent at the same time: 4 × (raw + compressed) is the uploader's memory.
+    static let parallelUploads = 4
+    /// Cold fetches of one read-ahead stream at the same time.
+    static let readAheadChunksMax = 16
+    /// Streams that are told apart; more readers than this share the oldest.
+    static let readAheadStreams = 16
+    /// An eviction frees at least this share of the limit, so that its LMDB commit is paid once for many chunks.
+    static let evictionShare = 64
+    /// Chunks in one eviction.
+    static let evictionChunksMax = 256
+    /// How long dirty data stays on this machine alone when nothing else asks for an epoch.
+    static let epochInterval = Duration.seconds(5)
+    /// An epoch is sealed early when this share of the cache is dirty.
+    static let dirtyShare = 4
+    /// A checkpoint of the map is written after so many commits, or so many changed entries.
+    static let commitsPerCheckpoint = 64
+    static let entriesPerCheckpoint = 16_384
+    /// Decoded map nodes kept in memory: about 100 KiB each.
+    static let nodesInMemory = 128
+    /// Garbage objects deleted after one commit, so that uploads do not starve.
+    static let deletesPerCommit = 512
+    static let parallelDeletes = 8
+    /// Threads for I/O on the cache file.
+    static let cacheThreads = 4
+    /// Waiting for the pins of a closing chunk: a pin is held for one I/O on the cache's disk.
+    static let pinPoll = Duration.microseconds(50)
+    /// Waiting for room when nothing can be evicted.
+    static let roomPoll = Duration.milliseconds(50)
+    /// Between tries of an upload that the server refused (full, forbidden): somebody must act.
+    static let refusedRetry = Duration.seconds(5)
+}

@@ -1,0 +1,68 @@
+internal import Codec
+internal import VDriveFormat
+internal import VDriveModel
+
+/// The CPU work on chunks: it runs on Swift's pool, never on an actor, and lets others run between frames.
+enum ChunkCoding {
+    @concurrent static func hash(_ buffer: ChunkBuffer) async -> ContentHash {
+        ContentHash(XXH3.hash64(UnsafeRawBufferPointer(buffer.bytes)))
+    }
+
+    /// Decompresses consecutive frames and verifies each.
+    ///
+    /// - Parameter object: the bytes from the first frame's start, exactly as long as the entry says.
+    @concurrent static func decode(
+        _ object: ArraySlice<UInt8>,
+        frames: Range<Int>,
+        entry: MapEntry,
+        frameBytes: Int
+    ) async throws(FormatError) -> ChunkBuffer {
+        let buffer = ChunkBuffer(count: frames.count * frameBytes)
+        var at = object.startIndex
+        for (position, frame) in frames.enumerated() {
+            let length = Int(entry.frameBytes[frame])
+            let target = UnsafeMutableRawBufferPointer(
+                rebasing: buffer.bytes[position * frameBytes..<(position + 1) * frameBytes]
+            )
+            let part = object[at..<at + length]
+            let result = part.withUnsafeBytes { bytes in
+                Result { () throws(FormatError) in try ChunkObject.decodeFrame(bytes, into: target) }
+            }
+            try result.get()
+            at += length
+            if position % 8 == 7 { await Task.yield() }
+        }
+        return buffer
+    }
+
+    /// Compresses a chunk.
+    ///
+    /// - Returns: nil when it is all zeros: such a chunk needs no object.
+    @concurrent static func encode(
+        _ buffer: ChunkBuffer,
+        id: DiskID,
+        chunk: ChunkIndex,
+        version: ObjectVersion,
+        geometry: DiskGeometry
+    ) async throws(FormatError) -> (object: [UInt8], entry: MapEntry)? {
+        if isZero(UnsafeRawBufferPointer(buffer.bytes)) { return nil }
+        let hash = ContentHash(XXH3.hash64(UnsafeRawBufferPointer(buffer.bytes)))
+        var encoder = ChunkEncoder(
+            id: id,
+            chunk: chunk,
+            version: version,
+            geometry: geometry,
+            level: Compressor.levelDefault
+        )
+        for frame in 0..<geometry.framesPerChunk {
+            let bytes = frame * geometry.frameBytes..<(frame + 1) * geometry.frameBytes
+            try encoder.append(frame: UnsafeRawBufferPointer(rebasing: buffer.bytes[bytes]))
+            if frame % 4 == 3 { await Task.yield() }
+        }
+        return encoder.finish(hash: hash)
+    }
+
+    static func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.bindMemory(to: SIMD8<UInt64>.self).allSatisfy { $0 == .zero }
+    }
+}

@@ -1,0 +1,346 @@
+internal import Logging
+internal import VDriveDataPlane
+internal import VDriveFormat
+internal import VDriveMetadata
+internal import VDriveModel
+internal import VDriveStore
+
+/// Epochs: when to seal, and the way of a sealed epoch to the remote (ordering rule 6).
+///
+/// ## Notes on the design
+/// One epoch is in flight. Its chunks are captured, completed from their base, compressed and put in parallel; then, in
+/// order: map nodes (at a checkpoint), the commit object, the look for a higher term, LMDB, the dirty flags.
+/// A step that fails is tried again for ever, with the same bytes: what was captured exists only here. Only the end of the
+/// daemon gives an epoch up; its pages are still dirty then, and the next start seals them anew.
+actor UploadQueueActor {
+    private let plane: DataPlane
+    private let cache: CacheActor
+    private let remote: RemoteActor
+    private let bitmap: BitmapActor
+    private let fence: Fence
+    private let logger: Logger
+    private let now: @Sendable () -> UInt64
+
+    private var superblock: Superblock
+    private var waiters: [CheckedContinuation<Result<Void, DiskError>, Never>] = []
+    private var sleeper: CheckedContinuation<Void, Never>?
+    private var isWoken = false
+    private var isStopping = false
+    private(set) var lastError: DiskError?
+    /// Bytes of sealed chunks that are not on the remote yet, raw.
+    private(set) var pendingBytes: UInt64 = 0
+
+    init(
+        plane: DataPlane,
+        cache: CacheActor,
+        remote: RemoteActor,
+        bitmap: BitmapActor,
+        fence: Fence,
+        superblock: Superblock,
+        logger: Logger,
+        now: @escaping @Sendable () -> UInt64
+    ) {
+        self.plane = plane
+        self.cache = cache
+        self.remote = remote
+        self.bitmap = bitmap
+        self.fence = fence
+        self.superblock = superblock
+        self.logger = logger
+        self.now = now
+    }
+
+    var head: ObjectVersion? { superblock.head }
+    var term: Term { superblock.term }
+
+    // MARK: Triggers
+
+    /// Seals and uploads until `stop`; one task of the disk's group runs it.
+    func run() async {
+        while !Task.isCancelled, !isStopping {
+            await sleep()
+            await uploadOnce()
+        }
+        finishWaiters(.failure(DiskError(.busy, "The disk is being detached.")))
+    }
+
+    private func uploadOnce() async {
+        let mine = waiters
+        waiters = []
+        var result = Result<Void, DiskError>.success(())
+        if let sealed = await cache.seal() {
+            do throws(DiskError) {
+                try await upload(sealed)
+                lastError = nil
+            } catch {
+                lastError = error
+                result = .failure(error)
+                isStopping = true
+            }
+        }
+        for waiter in mine { waiter.resume(returning: result) }
+    }
+
+    private func sleep() async {
+        if isWoken || !waiters.isEmpty {
+            isWoken = false
+            return
+        }
+        await withCheckedContinuation { sleeper = $0 }
+        isWoken = false
+    }
+
+    /// Asks for an epoch soon.
+    func wake() {
+        isWoken = true
+        sleeper?.resume()
+        sleeper = nil
+    }
+
+    /// Returns when everything that was written before is committed on the remote.
+    ///
+    /// - Throws: when the remote refuses (the upload goes on trying), or the disk is detached meanwhile.
+    func sync() async throws(DiskError) {
+        if isStopping { throw lastError ?? DiskError(.busy, "The disk is being detached.") }
+        let result = await withCheckedContinuation { continuation in
+            waiters.append(continuation)
+            wake()
+        }
+        try result.get()
+    }
+
+    private func finishWaiters(_ result: Result<Void, DiskError>) {
+        let all = waiters
+        waiters = []
+        for waiter in all { waiter.resume(returning: result) }
+    }
+
+    /// Ends `run` after the epoch in flight.
+    func stop() {
+        isStopping = true
+        wake()
+    }
+
+    // MARK: An epoch
+
+    private struct Uploaded: Sendable {
+        var chunk: ChunkIndex
+        var entry: MapEntry?
+        var receipt: UploadedReceipt?
+        var replaced: MapEntry?
+    }
+
+    private func upload(_ sealed: SealedEpoch) async throws(DiskError) {
+        let version = ObjectVersion(term: superblock.term, epoch: sealed.epoch)
+        pendingBytes = UInt64(sealed.chunks.count * plane.geometry.chunkBytes)
+        let uploaded = try await putChunks(sealed.chunks, version)
+        try await commit(uploaded, at: version)
+        pendingBytes = 0
+        logger.debug("epoch committed", metadata: ["epoch": "\(sealed.epoch)", "chunks": "\(sealed.chunks.count)"])
+        await deleteGarbage()
+    }
+
+    private func putChunks(_ chunks: [ChunkIndex], _ version: ObjectVersion) async throws(DiskError) -> [Uploaded] {
+        let results = await withTaskGroup(of: Result<Uploaded, DiskError>.self) { group in
+            var results: [Result<Uploaded, DiskError>] = []
+            var next = chunks.makeIterator()
+            for _ in 0..<EngineLimits.parallelUploads {
+                if let chunk = next.next() { group.addTask { await self.putChunk(chunk, version) } }
+            }
+            while let result = await group.next() {
+                results.append(result)
+                pendingBytes -= min(pendingBytes, UInt64(plane.geometry.chunkBytes))
+                if case .failure = result { continue }
+                if let chunk = next.next() { group.addTask { await self.putChunk(chunk, version) } }
+            }
+            return results
+        }
+        var uploaded: [Uploaded] = []
+        for result in results { uploaded.append(try result.get()) }
+        return uploaded.sorted { $0.chunk < $1.chunk }
+    }
+
+    private nonisolated func putChunk(
+        _ chunk: ChunkIndex,
+        _ version: ObjectVersion
+    ) async -> Result<Uploaded, DiskError> {
+        do throws(DiskError) {
+            let captured = try await persist { () async throws(DiskError) in try await self.cache.capture(chunk) }
+            let base = try await persist { () async throws(DiskError) in try await self.remote.entry(for: chunk) }
+            if let base, !captured.present.isFull {
+                try await persist { () async throws(DiskError) in try await self.complete(captured, from: base) }
+            }
+            let encoded: (object: [UInt8], entry: MapEntry)?
+            do throws(FormatError) {
+                encoded = try await ChunkCoding.encode(
+                    captured.buffer,
+                    id: remote.id,
+                    chunk: chunk,
+                    version: version,
+                    geometry: plane.geometry
+                )
+            } catch {
+                throw DiskError(.internal, error.description)
+            }
+            guard let (object, entry) = encoded else {
+                return .success(Uploaded(chunk: chunk, entry: nil, receipt: nil, replaced: base))
+            }
+            let receipt = try await persist { () async throws(DiskError) in
+                try await self.remote.put(.chunk(chunk, version: version), object)
+            }
+            return .success(Uploaded(chunk: chunk, entry: entry, receipt: receipt, replaced: base))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Fills the pages that are not in the cache from the chunk's last object.
+    private nonisolated func complete(_ captured: CapturedChunk, from base: MapEntry) async throws(DiskError) {
+        let geometry = plane.geometry
+        let missing = captured.present.inverse
+        var frames = PageSet(pageCount: geometry.framesPerChunk)
+        for run in missing.runs {
+            frames.insert(run.lowerBound / geometry.pagesPerFrame..<(run.upperBound - 1) / geometry.pagesPerFrame + 1)
+        }
+        for run in frames.runs {
+            let raw = try await remote.frames(of: captured.chunk, entry: base, run)
+            let first = run.lowerBound * geometry.pagesPerFrame
+            for page in first..<run.upperBound * geometry.pagesPerFrame where missing.contains(page) {
+                let source = (page - first) * DiskGeometry.pageBytes
+                let target = page * DiskGeometry.pageBytes
+                captured.buffer.bytes.baseAddress!.advanced(by: target).copyMemory(
+                    from: raw.bytes.baseAddress!.advanced(by: source),
+                    byteCount: DiskGeometry.pageBytes
+                )
+            }
+        }
+    }
+
+    private func commit(_ uploaded: [Uploaded], at version: ObjectVersion) async throws(DiskError) {
+        let entries = uploaded.map { CommitEntry(chunk: $0.chunk, entry: $0.entry) }
+        var allocated = await bitmap.allocatedChunks
+        for chunk in uploaded {
+            precondition(chunk.entry == nil || chunk.receipt != nil, "a commit names only what was uploaded")
+            if chunk.entry != nil, chunk.replaced == nil { allocated += 1 }
+            if chunk.entry == nil, chunk.replaced != nil { allocated -= 1 }
+        }
+        var garbage = uploaded.compactMap { chunk in
+            chunk.replaced.map { ObjectName.chunk(chunk.chunk, version: $0.version) }
+        }
+        var checkpoint: MapState.CheckpointNodes?
+        if await bitmap.isCheckpointDue {
+            let nodes = try await persist { () async throws(DiskError) in
+                try await self.remote.checkpointNodes(at: version, with: entries)
+            }
+            for node in nodes.nodes {
+                let bytes = node.encode(disk: remote.id)
+                _ = try await persist { () async throws(DiskError) in try await self.remote.put(node.name, bytes) }
+            }
+            garbage += nodes.replaced.map(\.name)
+            garbage += try await bitmap.knownCommits().map(\.name)
+            checkpoint = nodes
+        }
+        let record = CommitRecord(
+            version: version,
+            parent: superblock.head,
+            diskBytes: plane.geometry.diskBytes,
+            allocatedChunks: allocated,
+            checkpoint: checkpoint?.checkpoint ?? fence.checkpoint.current,
+            createdAt: now(),
+            entries: entries
+        )
+        try await publish(record, checkpoint, garbage)
+    }
+
+    /// Commit object, look, LMDB, flags.
+    private func publish(
+        _ record: CommitRecord,
+        _ checkpoint: MapState.CheckpointNodes?,
+        _ garbage: [ObjectName]
+    ) async throws(DiskError) {
+        let bytes = record.encode(disk: remote.id)
+        _ = try await persist { () async throws(DiskError) in try await self.remote.put(record.name, bytes) }
+        let taken = try await persist { () async throws(DiskError) in
+            try await self.fence.higherTerm(than: record.version.term)
+        }
+        if let taken {
+            throw DiskError(
+                .fenced,
+                "Another machine has taken this disk over with term \(taken); nothing more is written, dirty data is kept."
+            )
+        }
+        var next = superblock
+        next.head = record.version
+        let batch = try await bitmap.prepare(record, checkpoint: checkpoint, garbage: garbage, superblock: next)
+        let finished = checkpoint
+        try await persist { () async throws(DiskError) in
+            try await self.cache.finishEpoch(record, checkpoint: finished, batch: batch)
+        }
+        superblock = next
+        fence.checkpoint.set(record.checkpoint)
+        await fence.hint(record.version)
+    }
+
+    private func deleteGarbage() async {
+        guard let head = superblock.head, head.epoch.rawValue > 1 else { return }
+        // The commit before the head stays whole: somebody may just be attaching from it.
+        let died = Epoch(head.epoch.rawValue - 1)
+        guard let records = try? await bitmap.garbage(diedBy: died, limit: EngineLimits.deletesPerCommit),
+            !records.isEmpty
+        else { return }
+        let store = remote.store.reads
+        let deleted = await withTaskGroup(of: GarbageRecord?.self) { group in
+            var deleted: [GarbageRecord] = []
+            var next = records.makeIterator()
+            for _ in 0..<EngineLimits.parallelDeletes {
+                if let record = next.next() { group.addTask { await Self.delete(record, store) } }
+            }
+            while let result = await group.next() {
+                guard let result else { continue }
+                deleted.append(result)
+                if let record = next.next() { group.addTask { await Self.delete(record, store) } }
+            }
+            return deleted
+        }
+        var batch = MetadataBatch()
+        batch.deletedGarbage = deleted
+        try? await bitmap.note(batch)
+    }
+
+    private static func delete(_ record: GarbageRecord, _ store: any ObjectStore) async -> GarbageRecord? {
+        do throws(StoreError) {
+            try await store.delete(record.name)
+            return record
+        } catch {
+            return nil
+        }
+    }
+
+    // MARK: Trouble
+
+    /// Tries a step until it succeeds: remote trouble is never data trouble. Those who wait for a sync are told at the first
+    /// failure; what makes trying useless (fenced, an internal error) is thrown.
+    private nonisolated func persist<Value: Sendable>(
+        _ step: @Sendable () async throws(DiskError) -> Value
+    ) async throws(DiskError) -> Value {
+        while true {
+            do throws(DiskError) {
+                return try await step()
+            } catch {
+                if error.kind == .internal || error.kind == .fenced { throw error }
+                if Task.isCancelled { throw DiskError(.busy, "The disk is being detached.") }
+                await report(error)
+                try? await Task.sleep(for: EngineLimits.refusedRetry)
+                if Task.isCancelled { throw DiskError(.busy, "The disk is being detached.") }
+            }
+        }
+    }
+
+    private func report(_ error: DiskError) {
+        if lastError?.message != error.message {
+            logger.warning("upload goes on trying", metadata: ["error": "\(error)"])
+        }
+        lastError = error
+        finishWaiters(.failure(error))
+    }
+}

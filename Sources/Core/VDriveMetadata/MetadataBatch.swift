@@ -1,0 +1,52 @@
+package import VDriveModel
+
+/// Changes that become durable together, in one LMDB transaction.
+package struct MetadataBatch: Sendable {
+    /// Records to write; nil forgets the chunk.
+    package private(set) var pages: [ChunkIndex: PageRecord?] = [:]
+    package var superblock: Superblock?
+    /// A commit that counts, as its object's bytes.
+    package var commit: (version: ObjectVersion, bytes: [UInt8])?
+    /// Forget the commits before this batch's own: a checkpoint took them up.
+    package var dropsOldCommits = false
+    /// Map nodes as their objects' bytes.
+    package var nodes: [NodePlace: [UInt8]] = [:]
+    /// Allocation bitmap rows, 512 chunks each.
+    package var allocation: [UInt64: [UInt64]] = [:]
+    /// Objects that the commit of an epoch made garbage.
+    package var garbage: [GarbageRecord] = []
+    package var deletedGarbage: [GarbageRecord] = []
+
+    package init() {}
+
+    package mutating func record(_ chunk: ChunkIndex, _ record: PageRecord?) {
+        pages.updateValue(record, forKey: chunk)
+    }
+
+    package var isEmpty: Bool {
+        pages.isEmpty && superblock == nil && commit == nil && !dropsOldCommits && nodes.isEmpty && allocation.isEmpty
+            && garbage.isEmpty && deletedGarbage.isEmpty
+    }
+}
+
+/// Where a node of the map stands; which version stands there, its bytes say.
+package struct NodePlace: Hashable, Sendable {
+    package var level: Int
+    package var index: UInt64
+
+    package init(level: Int, index: UInt64) {
+        self.level = level
+        self.index = index
+    }
+}
+
+/// An object that no commit from `died` on refers to.
+package struct GarbageRecord: Hashable, Sendable {
+    package var died: Epoch
+    package var name: ObjectName
+
+    package init(died: Epoch, name: ObjectName) {
+        self.died = died
+        self.name = name
+    }
+}

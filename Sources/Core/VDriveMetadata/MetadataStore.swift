@@ -1,0 +1,212 @@
+internal import LMDB
+package import VDriveFormat
+package import VDriveModel
+
+/// Why local metadata could not be read or written.
+package enum MetadataError: Error, Sendable, CustomStringConvertible {
+    case database(String)
+    case format(FormatError)
+
+    package var description: String {
+        switch self {
+        case .database(let text): "The local metadata failed: \(text)."
+        case .format(let error): "The local metadata is damaged: \(error)"
+        }
+    }
+}
+
+/// One disk's LMDB environment: the schema, and nothing that decides.
+///
+/// Every change is one transaction, always synced (NOSYNC can lose the file in a power cut). All calls block; they belong
+/// to BitmapActor's thread.
+///
+///     database    key                          value
+///     meta        "superblock"                 Superblock
+///     pages       chunk (8, big-endian)        PageRecord
+///     commits     term, epoch (8 + 8)          the commit object's bytes; those since the last checkpoint
+///     nodes       level (1), index (8)         the map node object's bytes
+///     allocation  chunk / 512 (8)              8 words, little-endian, a bit a chunk that the map holds
+///     garbage     died epoch (8), name         nothing
+package final class MetadataStore {
+    private let environment: Environment
+    private static let names = ["meta", "pages", "commits", "nodes", "allocation", "garbage"]
+    private let databases: [String: Database]
+    /// Address space to begin with; it doubles when it is full.
+    private static let mapBytes = 1 << 30
+
+    /// - Parameter directory: exists.
+    package init(directory: String) throws(MetadataError) {
+        do throws(LMDBError) {
+            environment = try Environment(
+                path: directory,
+                mapBytes: Self.mapBytes,
+                maxDatabases: Self.names.count,
+                flags: [.noReadAhead]
+            )
+            let transaction = try environment.write()
+            var databases: [String: Database] = [:]
+            for name in Self.names { databases[name] = try transaction.database(name) }
+            try transaction.commit()
+            self.databases = databases
+        } catch {
+            throw .database("\(error)")
+        }
+    }
+
+    package func close() { environment.close() }
+
+    // MARK: Reading
+
+    package func superblock() throws(MetadataError) -> Superblock? {
+        guard let bytes = try value(in: "meta", Self.superblockKey) else { return nil }
+        return try decoded { () throws(FormatError) in try Superblock(decoding: bytes) }
+    }
+
+    package func page(_ chunk: ChunkIndex) throws(MetadataError) -> PageRecord? {
+        guard let bytes = try value(in: "pages", Self.key(chunk.rawValue)) else { return nil }
+        return try decoded { () throws(FormatError) in try PageRecord(decoding: bytes) }
+    }
+
+    /// Every chunk with a record, in order.
+    package func pages() throws(MetadataError) -> [(ChunkIndex, PageRecord)] {
+        var records: [(ChunkIndex, PageRecord)] = []
+        for (key, value) in try rows(of: "pages") {
+            let record = try decoded { () throws(FormatError) in try PageRecord(decoding: value) }
+            records.append((ChunkIndex(Self.number(key[0..<8])), record))
+        }
+        return records
+    }
+
+    /// The commits since the last checkpoint, in order.
+    package func commits() throws(MetadataError) -> [(version: ObjectVersion, bytes: [UInt8])] {
+        try rows(of: "commits").map { key, value in
+            let version = ObjectVersion(
+                term: Term(Self.number(key[0..<8])),
+                epoch: Epoch(Self.number(key[8..<16]))
+            )
+            return (version, value)
+        }
+    }
+
+    package func node(_ place: NodePlace) throws(MetadataError) -> [UInt8]? {
+        try value(in: "nodes", Self.key(place))
+    }
+
+    package func allocationRow(_ row: UInt64) throws(MetadataError) -> [UInt64]? {
+        guard let bytes = try value(in: "allocation", Self.key(row)), bytes.count == 64 else { return nil }
+        return bytes.withUnsafeBytes { raw in
+            (0..<8).map { UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self)) }
+        }
+    }
+
+    /// Garbage that died at or before an epoch.
+    package func garbage(diedBy epoch: Epoch, limit: Int) throws(MetadataError) -> [GarbageRecord] {
+        var records: [GarbageRecord] = []
+        for (key, _) in try rows(of: "garbage", until: Self.key(epoch.rawValue &+ 1), limit: limit) {
+            let path = String(decoding: key[8...], as: UTF8.self)
+            guard ObjectName.isValid(path) else { continue }
+            records.append(GarbageRecord(died: Epoch(Self.number(key[0..<8])), name: ObjectName(path)))
+        }
+        return records
+    }
+
+    // MARK: Writing
+
+    /// Makes a batch durable, all of it or nothing.
+    package func apply(_ batch: MetadataBatch) throws(MetadataError) {
+        while true {
+            do throws(LMDBError) {
+                try attempt(batch)
+                return
+            } catch .mapFull {
+                do throws(LMDBError) { try environment.grow(to: environment.mapBytes * 2) } catch {
+                    throw .database("\(error)")
+                }
+            } catch {
+                throw .database("\(error)")
+            }
+        }
+    }
+
+    private func attempt(_ batch: MetadataBatch) throws(LMDBError) {
+        let transaction = try environment.write()
+        for (chunk, record) in batch.pages.sorted(by: { $0.key < $1.key }) {
+            let key = Self.key(chunk.rawValue)
+            if let record {
+                try transaction.put(key, record.encoded, in: databases["pages"]!)
+            } else {
+                try transaction.delete(key, in: databases["pages"]!)
+            }
+        }
+        if let superblock = batch.superblock {
+            try transaction.put(Self.superblockKey, superblock.encoded, in: databases["meta"]!)
+        }
+        if batch.dropsOldCommits { try transaction.clear(databases["commits"]!) }
+        if let commit = batch.commit {
+            let key = Self.key(commit.version.term.rawValue) + Self.key(commit.version.epoch.rawValue)
+            try transaction.put(key, commit.bytes, in: databases["commits"]!)
+        }
+        for (place, bytes) in batch.nodes { try transaction.put(Self.key(place), bytes, in: databases["nodes"]!) }
+        for (row, words) in batch.allocation {
+            var writer = ByteWriter()
+            for word in words { writer.integer(word) }
+            try transaction.put(Self.key(row), writer.bytes, in: databases["allocation"]!)
+        }
+        for record in batch.garbage { try transaction.put(Self.key(record), [], in: databases["garbage"]!) }
+        for record in batch.deletedGarbage { try transaction.delete(Self.key(record), in: databases["garbage"]!) }
+        try transaction.commit()
+    }
+
+    /// Forgets everything: the remote is read anew (an import, or a state that was given up).
+    package func reset() throws(MetadataError) {
+        do throws(LMDBError) {
+            let transaction = try environment.write()
+            for database in databases.values { try transaction.clear(database) }
+            try transaction.commit()
+        } catch {
+            throw .database("\(error)")
+        }
+    }
+
+    // MARK: Helpers
+
+    private static let superblockKey = Array("superblock".utf8)
+
+    private static func key(_ number: UInt64) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
+    private static func key(_ place: NodePlace) -> [UInt8] { [UInt8(place.level)] + key(place.index) }
+    private static func key(_ garbage: GarbageRecord) -> [UInt8] {
+        key(garbage.died.rawValue) + Array(garbage.name.path.utf8)
+    }
+    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+
+    private func value(in database: String, _ key: [UInt8]) throws(MetadataError) -> [UInt8]? {
+        do throws(LMDBError) {
+            let transaction = try environment.read()
+            return try transaction.get(key, in: databases[database]!)
+        } catch {
+            throw .database("\(error)")
+        }
+    }
+
+    private func rows(
+        of database: String,
+        until end: [UInt8]? = nil,
+        limit: Int = .max
+    ) throws(MetadataError) -> [(key: [UInt8], value: [UInt8])] {
+        var rows: [(key: [UInt8], value: [UInt8])] = []
+        do throws(LMDBError) {
+            let transaction = try environment.read()
+            try transaction.forEach(in: databases[database]!, until: end) { key, value in
+                rows.append((Array(key), Array(value)))
+                return rows.count < limit
+            }
+        } catch {
+            throw .database("\(error)")
+        }
+        return rows
+    }
+
+    private func decoded<Value>(_ body: () throws(FormatError) -> Value) throws(MetadataError) -> Value {
+        do throws(FormatError) { return try body() } catch { throw .format(error) }
+    }
+}

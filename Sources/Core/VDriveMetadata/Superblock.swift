@@ -1,0 +1,79 @@
+internal import Codec
+package import VDriveFormat
+package import VDriveModel
+
+/// What this machine knows of a disk as a whole. One record, rewritten with every commit.
+package struct Superblock: Hashable, Sendable {
+    package var id: DiskID
+    package var diskBytes: UInt64
+    package var chunkBytes: Int
+    /// The term that this machine claimed last.
+    package var term: Term
+    /// The last commit that this machine knows to count; nil before the first.
+    package var head: ObjectVersion?
+    /// The last stop recorded everything: what LMDB says needs no check (ordering rule 3).
+    package var isClean: Bool
+    /// Every allocation row that is not there is all zeros (a disk made here), rather than unknown (an imported one).
+    package var allocationIsComplete: Bool
+
+    package init(
+        id: DiskID,
+        diskBytes: UInt64,
+        chunkBytes: Int,
+        term: Term,
+        head: ObjectVersion?,
+        isClean: Bool,
+        allocationIsComplete: Bool
+    ) {
+        self.id = id
+        self.diskBytes = diskBytes
+        self.chunkBytes = chunkBytes
+        self.term = term
+        self.head = head
+        self.isClean = isClean
+        self.allocationIsComplete = allocationIsComplete
+    }
+
+    static let formatVersion: UInt32 = 1
+
+    // offset  size  field
+    // 0       4     format version
+    // 4       16    disk uuid
+    // 20      8     disk bytes
+    // 28      8     chunk bytes
+    // 36      8     term
+    // 44      16    head (term, epoch), zeros when there is none
+    // 60      1     flags: 1 clean · 2 allocation complete
+    // 61      8     XXH3 of what is before
+    package var encoded: [UInt8] {
+        var writer = ByteWriter()
+        writer.integer(Self.formatVersion)
+        writer.disk(id)
+        writer.integer(diskBytes)
+        writer.integer(UInt64(chunkBytes))
+        writer.integer(term.rawValue)
+        writer.version(head)
+        writer.integer(UInt8(isClean ? 1 : 0) | UInt8(allocationIsComplete ? 2 : 0))
+        writer.integer(XXH3.hash64(writer.bytes))
+        return writer.bytes
+    }
+
+    package init(decoding bytes: [UInt8]) throws(FormatError) {
+        var reader = ByteReader(bytes, part: .localRecord)
+        let version: UInt32 = try reader.integer()
+        guard version == Self.formatVersion else { throw .futureVersion(.localRecord, UInt64(version)) }
+        id = try reader.disk()
+        diskBytes = try reader.integer()
+        chunkBytes = Int(clamping: try reader.integer(UInt64.self))
+        term = Term(try reader.integer())
+        let head = try reader.version()
+        self.head = head.epoch.rawValue == 0 ? nil : head
+        let flags: UInt8 = try reader.integer()
+        isClean = flags & 1 != 0
+        allocationIsComplete = flags & 2 != 0
+        let covered = reader.at
+        let checksum: UInt64 = try reader.integer()
+        guard checksum == XXH3.hash64(Array(bytes[..<covered])) else { throw .checksum(.localRecord) }
+        try reader.finish()
+    }
+}

@@ -1,0 +1,65 @@
+/// A set of the pages of one chunk, as bits: page i is bit i % 64 of word i / 64.
+package struct PageSet: Hashable, Sendable {
+    package let pageCount: Int
+    package var words: [UInt64]
+
+    package init(pageCount: Int) {
+        self.pageCount = pageCount
+        words = Array(repeating: 0, count: (pageCount + 63) / 64)
+    }
+
+    /// Every page.
+    package init(full pageCount: Int) {
+        self.init(pageCount: pageCount)
+        insert(0..<pageCount)
+    }
+
+    package var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
+    package var isFull: Bool { count == pageCount }
+    package var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+
+    package func contains(_ page: Int) -> Bool { words[page / 64] >> UInt64(page % 64) & 1 == 1 }
+
+    package mutating func insert(_ pages: Range<Int>) {
+        for page in pages { words[page / 64] |= 1 << UInt64(page % 64) }
+    }
+
+    package mutating func remove(_ pages: Range<Int>) {
+        for page in pages { words[page / 64] &= ~(1 << UInt64(page % 64)) }
+    }
+
+    package mutating func formUnion(_ other: PageSet) {
+        for index in words.indices { words[index] |= other.words[index] }
+    }
+
+    package func union(_ other: PageSet) -> PageSet {
+        var set = self
+        set.formUnion(other)
+        return set
+    }
+
+    package var inverse: PageSet {
+        var set = PageSet(full: pageCount)
+        for index in words.indices { set.words[index] &= ~words[index] }
+        return set
+    }
+
+    /// The set as maximal runs, in order.
+    package var runs: [Range<Int>] {
+        var runs: [Range<Int>] = []
+        var page = 0
+        while page < pageCount {
+            let word = words[page / 64] >> UInt64(page % 64)
+            if word == 0 {
+                page = (page / 64 + 1) * 64
+                continue
+            }
+            let first = page + word.trailingZeroBitCount
+            var end = first
+            while end < pageCount, contains(end) { end += 1 }
+            runs.append(first..<end)
+            page = end
+        }
+        return runs
+    }
+}
