@@ -13,7 +13,7 @@ package final class SupervisedProcess: Sendable {
         pid=$!
         cat >/dev/null
         kill $pid 2>/dev/null
-        (sleep 5; kill -9 $pid 2>/dev/null) </dev/null >/dev/null 2>&1 &
+        (sleep 10; kill -9 $pid 2>/dev/null) </dev/null >/dev/null 2>&1 &
         killer=$!
         wait $pid 2>/dev/null
         kill $killer 2>/dev/null
@@ -44,7 +44,7 @@ package final class SupervisedProcess: Sendable {
         process.standardInput = lifeline
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try withAllSignals { try process.run() }
         self.scratch = scratch
         running = Mutex(Running(process: process, lifeline: lifeline))
     }
@@ -73,6 +73,17 @@ package final class SupervisedProcess: Sendable {
         let log = (try? String(contentsOf: scratch.appendingPathComponent("output.log"), encoding: .utf8)) ?? ""
         throw SharedTools.Missing(description: "Nothing answers on port \(port). \(log.suffix(500))")
     }
+}
+
+/// Runs a body with no signal blocked. Swift's threads block them all, a child inherits that, and then no SIGTERM would
+/// reach Apache.
+private func withAllSignals(_ body: () throws -> Void) rethrows {
+    var none = sigset_t()
+    var before = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    try body()
 }
 
 /// Runs a program to its end.

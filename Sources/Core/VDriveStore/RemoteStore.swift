@@ -1,5 +1,5 @@
-package import Logging
 internal import Curl
+package import Logging
 
 /// A remote, opened: one driver and one meter below two tempers of retrying.
 package struct RemoteStore: Sendable {

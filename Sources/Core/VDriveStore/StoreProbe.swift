@@ -9,6 +9,9 @@ package enum StoreProbe {
     private static let racers = 8
     /// Races that a primitive must come through, each with exactly one winner.
     private static let rounds = 6
+    private static let lostRoundsMax = 4
+    /// More than there are racers, each of whom may keep the others out once.
+    private static let triesPerRacer = 20
     /// Bytes of the object that `checkWritable` writes: more than one frame, and no round number.
     private static let probeBytes = 150_001
 
@@ -82,12 +85,29 @@ package enum StoreProbe {
         guard try await store.claim(name, with: primitive), try await !store.claim(name, with: primitive) else {
             return false
         }
-        for _ in 0..<rounds {
+        var lostRounds = 0
+        var round = 0
+        while round < rounds {
             let name = freshName(in: folder)
             made.append(name)
             var winners = 0
-            for answer in await race(for: name, with: primitive, on: store) where try answer.get() { winners += 1 }
-            guard winners == 1 else { return false }
+            var lost: StoreError?
+            for answer in await race(for: name, with: primitive, on: store) {
+                switch answer {
+                case .success(let hasWon): winners += hasWon ? 1 : 0
+                case .failure(let error) where error.kind == .uncertain: lost = error
+                case .failure(let error): throw error
+                }
+            }
+            guard winners <= 1 else { return false }
+            if let lost {
+                // Somebody's answer got lost, so that nothing can be said of this round.
+                lostRounds += 1
+                if lostRounds > lostRoundsMax { throw lost }
+            } else {
+                guard winners == 1 else { return false }
+                round += 1
+            }
         }
         return true
     }
@@ -99,15 +119,26 @@ package enum StoreProbe {
     ) async -> [Result<Bool, StoreError>] {
         await withTaskGroup(of: Result<Bool, StoreError>.self) { group in
             for _ in 0..<racers {
-                group.addTask {
-                    do throws(StoreError) {
-                        return .success(try await store.claim(name, with: primitive))
-                    } catch {
-                        return .failure(error)
-                    }
-                }
+                group.addTask { await patientClaim(name, with: primitive, on: store) }
             }
             return await group.reduce(into: []) { $0.append($1) }
+        }
+    }
+
+    /// Some servers answer 423 while they are busy with another's claim: that is neither won nor lost.
+    private static func patientClaim(
+        _ name: ObjectName,
+        with primitive: ClaimPrimitive,
+        on store: any ObjectStore
+    ) async -> Result<Bool, StoreError> {
+        var triesLeft = triesPerRacer
+        while true {
+            do throws(StoreError) {
+                return .success(try await store.claim(name, with: primitive))
+            } catch {
+                triesLeft -= 1
+                if error.kind != .unavailable || triesLeft == 0 { return .failure(error) }
+            }
         }
     }
 

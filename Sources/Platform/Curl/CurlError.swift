@@ -38,8 +38,8 @@ package struct CurlError: Error, Sendable, CustomStringConvertible {
 
     package var description: String { message }
 
-    init(_ code: CURLcode, host: String, mayHaveArrived: Bool) {
-        let reason = String(cString: curl_easy_strerror(code))
+    init(_ code: CURLcode, reason: String, host: String, mayHaveArrived: Bool) {
+        let reason = reason.isEmpty ? String(cString: curl_easy_strerror(code)) : reason
         let kind: Kind
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY, CURLE_COULDNT_CONNECT: kind = .unreachable

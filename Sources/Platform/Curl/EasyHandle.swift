@@ -10,12 +10,18 @@ final class EasyHandle {
     private static let keepAliveIntervalSeconds = 10
 
     let raw: UnsafeMutableRawPointer
+    /// Whether a transfer over this handle was answered, so that it knows what the server asks for.
+    var hasAnswered = false
     /// libcurl does not copy the list; it lives until the next request over this handle.
     private var headerList: UnsafeMutablePointer<curl_slist>?
+    /// Where libcurl writes the reason of a failure.
+    private let reason = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
     init() {
         guard let raw = curl_easy_init() else { preconditionFailure("no memory for libcurl's easy handle") }
         self.raw = raw
+        reason.pointee = 0
+        CCurl_setopt_pointer(raw, CURLOPT_ERRORBUFFER, reason)
         setUp()
     }
 
@@ -23,14 +29,19 @@ final class EasyHandle {
         curl_easy_cleanup(raw)
         curl_slist_free_all(headerList)
         headerList = nil
+        reason.deallocate()
     }
 
     // MARK: what libcurl knows of the transfer
 
+    /// Why the transfer failed, or "" when libcurl does not say. No URL of ours has a secret that could stand in it.
+    var failureReason: String { String(cString: reason) }
     var status: Int { info(CURLINFO_RESPONSE_CODE) }
     var redirects: Int { info(CURLINFO_REDIRECT_COUNT) }
     /// The schemes of the last challenge, as bits.
     var availableSchemes: Int { info(CURLINFO_HTTPAUTH_AVAIL) }
+    /// 0 when only kept connections were used.
+    var newConnections: Int { info(CURLINFO_NUM_CONNECTS) }
     /// Bytes of requests that went out; 0 means that no server has seen anything.
     var requestBytes: Int { info(CURLINFO_REQUEST_SIZE) }
 
@@ -88,32 +99,33 @@ final class EasyHandle {
     /// - Returns: false when libcurl refuses an option.
     func prepare(for transfer: Transfer, authentication: Authentication?) -> Bool {
         let request = transfer.request
-        let isRead = request.method == "GET" || request.method == "HEAD"
+        reason.pointee = 0
+        let isRead = transfer.method == "GET" || transfer.method == "HEAD"
         let user = Unmanaged.passUnretained(transfer).toOpaque()
         for option in [CURLOPT_WRITEDATA, CURLOPT_HEADERDATA, CURLOPT_READDATA, CURLOPT_SEEKDATA] {
             CCurl_setopt_pointer(raw, option, user)
         }
-        setMethod(request)
+        setMethod(transfer.method, body: transfer.body)
         setCredentials(request.credentials, authentication)
         setHeaders(request.headers)
         set(CURLOPT_CAINFO, request.caFile)
         set(CURLOPT_FOLLOWLOCATION, isRead ? 1 : 0)
         // A redirect may leave the host, but never the encryption.
         set(CURLOPT_REDIR_PROTOCOLS_STR, request.url.hasPrefix("https:") ? "https" : "http,https")
-        set(CURLOPT_FRESH_CONNECT, request.neverSendTwice ? 1 : 0)
+        set(CURLOPT_FRESH_CONNECT, transfer.needsNewConnection && !transfer.isAsking ? 1 : 0)
         set(CURLOPT_CONNECTTIMEOUT_MS, request.timeLimits.connectSeconds * 1000)
         set(CURLOPT_LOW_SPEED_TIME, request.timeLimits.stallSeconds)
         set(CURLOPT_TIMEOUT_MS, (request.timeLimits.totalSeconds ?? 0) * 1000)
         return set(CURLOPT_URL, request.url)
     }
 
-    private func setMethod(_ request: HTTPRequest) {
+    private func setMethod(_ name: String, body: [UInt8]?) {
         // HTTPGET first: it undoes what an earlier UPLOAD or NOBODY set.
         set(CURLOPT_HTTPGET, 1)
-        let size = request.body?.count ?? -1
+        let size = body?.count ?? -1
         CCurl_setopt_offset(raw, CURLOPT_INFILESIZE_LARGE, curl_off_t(size))
         let method: String?
-        switch (request.method, request.body) {
+        switch (name, body) {
         case ("GET", nil): method = nil
         case ("HEAD", nil):
             set(CURLOPT_NOBODY, 1)

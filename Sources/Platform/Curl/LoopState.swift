@@ -12,6 +12,10 @@ internal import Synchronization
 ///   request over it authenticates at once. A handle whose transfer failed is thrown away.
 /// - The scheme of authentication is learned per origin and account. While it is unknown libcurl asks first
 ///   (one 401); afterwards the header goes out with the first try. Basic is sent to nobody who has not asked for it.
+/// - A request that must not be sent twice cannot begin with a challenge, which is a first sending. Over a handle that has
+///   no challenge yet a HEAD of the same URL goes ahead and asks for it.
+/// - A server that closes many idle connections at once leaves dead ones here, which libcurl does not recognise when the
+///   farewell of TLS is still unread. It tries five of them and gives up; the request then gets a new connection.
 struct LoopState {
     /// A server, seen through one account.
     private struct Peer: Hashable {
@@ -40,7 +44,7 @@ struct LoopState {
     mutating func cancel(_ transfer: Transfer) {
         guard !transfer.isFinished else { return }
         if let easy = transfer.easy {
-            let mayHaveArrived = easy.requestBytes > 0
+            let mayHaveArrived = easy.requestBytes > 0 && !transfer.isAsking
             release(transfer, keepingHandle: false)
             transfer.finish(.failure(.cancelled(mayHaveArrived: mayHaveArrived)))
             startWaiting()
@@ -77,8 +81,15 @@ struct LoopState {
 
     private mutating func complete(_ transfer: Transfer, _ code: CURLcode) {
         guard let easy = transfer.easy else { return }
-        let mayHaveArrived = easy.requestBytes > 0
+        let mayHaveArrived = easy.requestBytes > 0 && !transfer.isAsking
+        if code == CURLE_SEND_ERROR, easy.newConnections == 0, transfer.mayConnectAfresh() {
+            release(transfer, keepingHandle: true)
+            transfer.rewind()
+            waiting.prepend(transfer)
+            return
+        }
         guard code == CURLE_OK else {
+            let reason = easy.failureReason
             release(transfer, keepingHandle: false)
             transfer.finish(
                 .failure(
@@ -88,15 +99,17 @@ struct LoopState {
                             "\(transfer.host): the answer is longer than \(transfer.request.maximumBodyBytes) bytes",
                             mayHaveArrived: true
                         )
-                        : CurlError(code, host: transfer.host, mayHaveArrived: mayHaveArrived)
+                        : CurlError(code, reason: reason, host: transfer.host, mayHaveArrived: mayHaveArrived)
                 )
             )
             return
         }
         let status = easy.status
         let isMistaken = easy.redirects == 0 && learn(from: easy, status: status, for: transfer)
+        easy.hasAnswered = true
         release(transfer, keepingHandle: true)
-        if isMistaken {
+        if isMistaken || transfer.isAsking {
+            transfer.isAsking = false
             transfer.rewind()
             waiting.prepend(transfer)
         } else {
@@ -138,6 +151,8 @@ struct LoopState {
         }
         let peer = peer(of: transfer)
         let handle = idle[peer]?.popLast() ?? EasyHandle()
+        transfer.isAsking =
+            transfer.request.neverSendTwice && peer.credentials != nil && learned[peer] != .basic && !handle.hasAnswered
         guard transfer.isWellFormed, handle.prepare(for: transfer, authentication: learned[peer]) else {
             handle.free()
             let error = CurlError(.invalid, "\(transfer.host): not a request for libcurl.", mayHaveArrived: false)

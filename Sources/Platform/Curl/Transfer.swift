@@ -24,15 +24,20 @@ final class Transfer: @unchecked Sendable {
 
     var continuation: CheckedContinuation<Answer, Never>?
     var easy: EasyHandle?
+    /// Whether a HEAD goes ahead, to ask for the server's challenge.
+    var isAsking = false
     private(set) var overflowed = false
     private var status = 0
     private var headers: [(name: String, value: String)] = []
-    private var body: [UInt8] = []
+    private var answer: [UInt8] = []
     private var sentBytes = 0
     private var hasChangedScheme = false
+    /// Whether the next try opens a connection of its own.
+    private(set) var needsNewConnection: Bool
 
     init(_ request: HTTPRequest) {
         self.request = request
+        needsNewConnection = request.neverSendTwice
         let url = request.url
         let start = url.firstRange(of: "://")?.upperBound ?? url.startIndex
         let end = url[start...].firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? url.endIndex
@@ -46,6 +51,10 @@ final class Transfer: @unchecked Sendable {
             && !texts.contains { text in text.utf8.contains { $0 < 0x20 || $0 == 0x7F } }
     }
 
+    /// What goes out now.
+    var method: String { isAsking ? "HEAD" : request.method }
+    var body: [UInt8]? { isAsking ? nil : request.body }
+
     var isFinished: Bool { continuation == nil }
 
     func finish(_ answer: Answer) {
@@ -54,8 +63,8 @@ final class Transfer: @unchecked Sendable {
     }
 
     func takeResponse(status: Int) -> HTTPResponse {
-        defer { body = [] }
-        return HTTPResponse(status: status, headers: headers, body: body)
+        defer { answer = [] }
+        return HTTPResponse(status: status, headers: headers, body: answer)
     }
 
     /// Whether the scheme of authentication may be changed; once only, or two servers behind one name could keep us
@@ -63,6 +72,12 @@ final class Transfer: @unchecked Sendable {
     func mayAuthenticateAgain() -> Bool {
         defer { hasChangedScheme = true }
         return !hasChangedScheme
+    }
+
+    /// Whether the request may be sent again after kept connections turned out to be dead; once only.
+    func mayConnectAfresh() -> Bool {
+        defer { needsNewConnection = true }
+        return !needsNewConnection
     }
 
     func rewind() {
@@ -73,13 +88,13 @@ final class Transfer: @unchecked Sendable {
     // MARK: libcurl's callbacks
 
     func seek(to offset: Int) -> Bool {
-        guard let body = request.body, (0...body.count).contains(offset) else { return false }
+        guard let body, (0...body.count).contains(offset) else { return false }
         sentBytes = offset
         return true
     }
 
     func send(into buffer: UnsafeMutableRawBufferPointer) -> Int {
-        guard let body = request.body else { return 0 }
+        guard let body else { return 0 }
         let count = min(buffer.count, body.count - sentBytes)
         body.withUnsafeBytes { bytes in
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[sentBytes..<sentBytes + count]))
@@ -91,17 +106,17 @@ final class Transfer: @unchecked Sendable {
     /// - Returns: the bytes taken; fewer than given end the transfer.
     func receive(_ bytes: UnsafeRawBufferPointer) -> Int {
         if status >= 400 {
-            body.append(contentsOf: bytes.prefix(max(0, Self.errorBodyBytesMax - body.count)))
+            answer.append(contentsOf: bytes.prefix(max(0, Self.errorBodyBytesMax - answer.count)))
             return bytes.count
         }
-        guard body.count + bytes.count <= request.maximumBodyBytes else {
+        guard answer.count + bytes.count <= request.maximumBodyBytes else {
             overflowed = true
             return 0
         }
-        if body.isEmpty, let announced = easy?.announcedBytes, announced > bytes.count {
-            body.reserveCapacity(min(announced, request.maximumBodyBytes, Self.reserveBytesMax))
+        if answer.isEmpty, let announced = easy?.announcedBytes, announced > bytes.count {
+            answer.reserveCapacity(min(announced, request.maximumBodyBytes, Self.reserveBytesMax))
         }
-        body.append(contentsOf: bytes)
+        answer.append(contentsOf: bytes)
         return bytes.count
     }
 
@@ -120,7 +135,7 @@ final class Transfer: @unchecked Sendable {
     private func startAnswer(status: Int) {
         self.status = status
         headers.removeAll()
-        body.removeAll()
+        answer.removeAll()
     }
 
     private func trimmed(_ text: Substring) -> String {

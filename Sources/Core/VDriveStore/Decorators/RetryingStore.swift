@@ -4,8 +4,10 @@ package import VDriveModel
 
 /// Tries again what may succeed later: full-jitter exponential backoff, within a deadline and a budget.
 ///
-/// A claim is passed on once: its second try would meet what the first one made. Everything else may be repeated, since
-/// objects are immutable and deletes idempotent. When the caller's task is cancelled no further try is made.
+/// Everything may be repeated, since objects are immutable and deletes idempotent, but for a claim whose answer was lost:
+/// a second try would meet what the first one made. The driver calls that `uncertain`, and it is passed on; `unavailable`
+/// means that the claim was surely not made, as when a server is busy with somebody else's. When the caller's task is
+/// cancelled no further try is made.
 package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration {
     private let inner: any ObjectStore
     private let deadline: Duration?
@@ -59,7 +61,10 @@ package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration
     }
 
     package func claim(_ name: ObjectName, with primitive: ClaimPrimitive) async throws(StoreError) -> Bool {
-        try await inner.claim(name, with: primitive)
+        // No deadline cuts an attempt off, for then nobody would know who won.
+        try await retried(cuttingOff: false) { () async throws(StoreError) in
+            try await inner.claim(name, with: primitive)
+        }
     }
 
     package func quota() async throws(StoreError) -> StoreQuota? {
@@ -67,6 +72,7 @@ package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration
     }
 
     private func retried<Value: Sendable>(
+        cuttingOff: Bool = true,
         _ attempt: @escaping @Sendable () async throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
         let end = deadline.map { clock.now.advanced(by: $0) }
@@ -74,7 +80,7 @@ package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration
         while true {
             let failure: StoreError
             do throws(StoreError) {
-                return try await bounded(by: end, attempt)
+                return try await bounded(by: cuttingOff ? end : nil, attempt)
             } catch {
                 failure = error
             }

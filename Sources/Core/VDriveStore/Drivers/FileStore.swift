@@ -101,11 +101,16 @@ package final class FileStore: ObjectStore {
         return try await pool.run { [self] () throws(StoreError) in
             let top = try makeTop()
             let parent = name.folder ?? ""
-            let isNew = try makingFolders(parent, in: top) { () throws(StoreError) in
-                try top.makeFolder(name.path)
+            do throws(StoreError) {
+                let isNew = try makingFolders(parent, in: top) { () throws(StoreError) in
+                    try top.makeFolder(name.path)
+                }
+                if isNew { try top.sync(parent) }
+                return isNew
+            } catch {
+                // A network share may have lost the answer, and an fsync fails after the folder was made.
+                throw error.kind == .unavailable ? StoreError(.uncertain, error.message) : error
             }
-            if isNew { try top.sync(parent) }
-            return isNew
         }
     }
 

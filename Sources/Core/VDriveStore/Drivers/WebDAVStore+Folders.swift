@@ -2,9 +2,16 @@ internal import Curl
 internal import Synchronization
 internal import VDriveModel
 
-/// The folders that are known to exist, by the paths of their URLs, so that their making costs one request in the life of a store.
+/// The folders that are known to exist, by the paths of their URLs, so that their making costs one request in the life
+/// of a store. They are made one at a time: servers answer 423 or 409 when the same folder is made twice at once.
 final class KnownFolders: Sendable {
+    private struct Turn {
+        var isTaken = false
+        var waiting: [CheckedContinuation<Void, Never>] = []
+    }
+
     private let paths = Mutex<Set<String>>([])
+    private let turn = Mutex(Turn())
 
     func contains(_ path: String) -> Bool { paths.withLock { $0.contains(path) } }
     func insert(_ path: String) { paths.withLock { _ = $0.insert(path) } }
@@ -15,6 +22,26 @@ final class KnownFolders: Sendable {
             guard !path.isEmpty else { return paths.removeAll() }
             paths = paths.filter { $0 != path && !$0.hasPrefix(path + "/") }
         }
+    }
+
+    /// Runs one maker of folders at a time, first come first served.
+    func making<Value>(_ make: () async throws(StoreError) -> Value) async throws(StoreError) -> Value {
+        await withCheckedContinuation { continuation in
+            let isMine = turn.withLock { turn in
+                if turn.isTaken { turn.waiting.append(continuation) }
+                defer { turn.isTaken = true }
+                return !turn.isTaken
+            }
+            if isMine { continuation.resume() }
+        }
+        defer {
+            let next = turn.withLock { turn in
+                if turn.waiting.isEmpty { turn.isTaken = false }
+                return turn.waiting.isEmpty ? nil : turn.waiting.removeFirst()
+            }
+            next?.resume()
+        }
+        return try await make()
     }
 }
 
@@ -27,12 +54,18 @@ extension WebDAVStore {
     ) async throws(StoreError) -> HTTPResponse {
         let folder = pathOfURL(of: name.folder ?? "")
         let wasKnown = folder.isEmpty || folders.contains(folder)
-        if !wasKnown { try await makeFolder(folder) }
+        if !wasKnown {
+            try await folders.making { () async throws(StoreError) in
+                if !folders.contains(folder) { try await makeFolder(folder) }
+            }
+        }
         let response = try await act()
         // 500 is nginx's way; 404 and 403 are seen from others.
         guard wasKnown, [403, 404, 409, 500].contains(response.status) else { return response }
-        folders.forget(folder)
-        try await makeFolder(folder)
+        try await folders.making { () async throws(StoreError) in
+            folders.forget(folder)
+            try await makeFolder(folder)
+        }
         return try await act()
     }
 
