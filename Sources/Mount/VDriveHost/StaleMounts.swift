@@ -13,10 +13,17 @@ package struct StaleMounts: Sendable {
         /// Out of the tree, or about to go, but still used by somebody.
         package var lingering: [String] = []
 
+        package init(unmounted: [String] = [], detached: [String] = [], lingering: [String] = []) {
+            self.unmounted = unmounted
+            self.detached = detached
+            self.lingering = lingering
+        }
+
         package var isEmpty: Bool { unmounted.isEmpty && detached.isEmpty && lingering.isEmpty }
     }
 
     private static let patienceSeconds = 3
+    private static let askSeconds = 10
 
     /// Where the daemon mounts its FUSE filesystem.
     package let fuseFolder: String
@@ -42,13 +49,14 @@ package struct StaleMounts: Sendable {
         }
     }
 
-    /// A FUSE mount whose daemon is gone answers everything with ENOTCONN.
+    /// A FUSE mount whose daemon is gone answers everything with ENOTCONN. Asked by a child, because a daemon that hangs
+    /// would let the one who asks hang too.
     private func refuseLiving() throws(HostError) {
         guard let entry = try MountTable.current().entry(at: fuseFolder), entry.isFuse else { return }
-        do throws(Errno) {
-            _ = try FileStatus.of(fuseFolder)
+        do throws(HostError) {
+            _ = try runTool(["stat", "--format=%i", "--", fuseFolder], timeoutSeconds: Self.askSeconds)
         } catch {
-            return
+            if error.message.contains("\(Errno.notConnected.text)") { return }
         }
         throw HostError(.busy, "Another daemon serves \(fuseFolder); stop it first.")
     }

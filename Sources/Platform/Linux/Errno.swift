@@ -50,12 +50,15 @@ package struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringC
     package static let canceled = Errno(rawValue: ECANCELED)
 
     /// For example "No space left on device (28)".
-    package var description: String {
+    package var description: String { "\(text) (\(rawValue))" }
+
+    /// The text of `strerror`, for example "No space left on device".
+    package var text: String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
             buffer.initialize(repeating: 0)
             // The POSIX form: it fills the buffer; strerror's own buffer is shared between threads.
             _ = strerror_r(rawValue, buffer.baseAddress!, buffer.count - 1)
-            return "\(String(cString: buffer.baseAddress!)) (\(rawValue))"
+            return String(cString: buffer.baseAddress!)
         }
     }
 }

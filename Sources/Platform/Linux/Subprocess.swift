@@ -79,10 +79,11 @@ package enum Subprocess {
         let deadline = ContinuousClock.now + .seconds(timeoutSeconds)
         var output: [UInt8] = []
         let isInTime = child.collect(into: &output, limit: outputBytesMax, until: deadline)
-        if !isInTime { child.kill() }
-        let status = child.reap()
-        guard isInTime else { throw .timedOut(arguments[0], seconds: timeoutSeconds) }
-        return SubprocessResult(status: status, output: String(decoding: output, as: UTF8.self))
+        guard isInTime else {
+            child.kill()
+            throw .timedOut(arguments[0], seconds: timeoutSeconds)
+        }
+        return SubprocessResult(status: child.reap(), output: String(decoding: output, as: UTF8.self))
     }
 }
 
@@ -182,10 +183,15 @@ private struct Child: ~Copyable {
         }
     }
 
+    /// Kills the child's process group and reaps the child, unless it hangs in the kernel (a device that does not answer):
+    /// then nobody can end it, and it is left behind rather than waited for.
     func kill() {
         Glibc.kill(-process, SIGKILL)
+        var wait = pollfd(fd: end.descriptor, events: Int16(POLLIN), revents: 0)
+        if poll(&wait, 1, 5000) > 0 { _ = reap() }
     }
 
+    /// Waits for the child's end; the exit status.
     func reap() -> Int {
         var status: CInt = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
