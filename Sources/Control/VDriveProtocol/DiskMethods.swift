@@ -116,7 +116,7 @@ package enum DiskAttach: RPCMethod {
 
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, mountPoint, filesystem, takeover
+            case name, mountPoint, filesystem
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -125,19 +125,15 @@ package enum DiskAttach: RPCMethod {
         package var mountPoint: String?
         /// What a disk that was never formatted becomes; the last attach's, or ext4, when left out.
         package var filesystem: FilesystemChoice?
-        /// Whether to claim the disk where the remote has no exclusive primitive; false when left out.
-        package var takeover: Bool?
 
         package init(
             name: String,
             mountPoint: String? = nil,
-            filesystem: FilesystemChoice? = nil,
-            takeover: Bool? = nil
+            filesystem: FilesystemChoice? = nil
         ) {
             self.name = name
             self.mountPoint = mountPoint
             self.filesystem = filesystem
-            self.takeover = takeover
         }
     }
 }

@@ -24,7 +24,6 @@ struct AttachSequence: Sendable {
         /// Nil: what is on the disk, or ext4 where nothing is.
         var filesystem: FilesystemChoice?
         var mountPoint: String
-        var takeover: Bool
     }
 
     let layout: StateLayout
@@ -89,7 +88,7 @@ struct AttachSequence: Sendable {
                     stateDirectory: stateDirectory,
                     cacheBytes: configuration.cacheBytes,
                     logger: logger,
-                    takeover: plan.takeover
+                    softwareVersion: "vdrived \(DaemonVersion.release)"
                 )
             )
         } catch {
@@ -147,7 +146,7 @@ struct AttachSequence: Sendable {
             try await host.releaseImage(attached.fuse)
         }
         await host.unmountImage(attached.fuse)
-        return await close(attached, commits: true)
+        return await close(attached)
     }
 
     private func release(_ volume: AttachedDisk.Volume) async throws(RPCError) {
@@ -161,22 +160,24 @@ struct AttachSequence: Sendable {
         if volume.isMountPointOurs { try? Directory.removeEmpty(volume.mountPoint) }
     }
 
-    /// Commits and closes. The commit that fails is reported; the close that fails is too.
-    private func close(_ attached: AttachedDisk, commits: Bool) async -> RPCError? {
-        var trouble: RPCError?
-        if commits {
-            do throws(DiskError) {
-                try await attached.disk.sync()
-            } catch {
-                trouble = RPCError(error)
-            }
-        }
+    /// Commits and closes. FUSE has ended, so nothing new comes between the two.
+    private func close(_ attached: AttachedDisk) async -> RPCError? {
+        let trouble = await commit(attached.disk)
         do throws(DiskError) {
-            try await attached.disk.stop(commit: commits && trouble == nil)
+            try await attached.disk.stop(commit: false)
         } catch {
-            trouble = trouble ?? RPCError(error)
+            return trouble ?? RPCError(error)
         }
         return trouble
+    }
+
+    private func commit(_ disk: Disk) async -> RPCError? {
+        do throws(DiskError) {
+            try await disk.sync()
+            return nil
+        } catch {
+            return RPCError(error)
+        }
     }
 
     /// Takes the disk out of use because the daemon ends: nobody can refuse, and a remote that is away cannot either
@@ -192,17 +193,27 @@ struct AttachSequence: Sendable {
             if volume.isMountPointOurs { try? Directory.removeEmpty(volume.mountPoint) }
         }
         await host.unmountImage(attached.fuse)
-        let trouble = await withTaskGroup(of: RPCError?.self) { group in
-            group.addTask { await close(attached, commits: true) }
+        await commit(attached.disk, isHurried: isHurried)
+    }
+
+    /// Commits unless it becomes urgent, and closes.
+    private func commit(_ disk: Disk, isHurried: @escaping @Sendable () async -> Bool) async {
+        let trouble = await withTaskGroup(of: RPCError?.self) { group -> RPCError? in
+            group.addTask { await commit(disk) }
             group.addTask {
                 while await !isHurried() {
-                    do { try await Task.sleep(for: .milliseconds(100)) } catch { return nil }
+                    do { try await Task.sleep(for: .milliseconds(100)) } catch { break }
                 }
-                // The commit that waits ends with an error, and its data stays here.
-                return await close(attached, commits: false)
+                return RPCError(.retry, "The daemon was told to end at once.")
             }
-            let first = await group.next() ?? nil
+            let first: RPCError? = await group.next() ?? nil
             group.cancelAll()
+            // Closing ends the commit that still waits; its data stays here.
+            do throws(DiskError) {
+                try await disk.stop(commit: false)
+            } catch {
+                return first ?? RPCError(error)
+            }
             return first
         }
         if let trouble { logger.warning("not all is on the remote yet", metadata: ["error": "\(trouble)"]) }

@@ -42,7 +42,7 @@ struct DiskMaker: Sendable {
                     "A disk exists at \(request.remote) already; use import for it, or choose another remote."
                 )
             }
-            undo.add("remove the disk from the remote") { try await store.reads.delete(ObjectName("vdrive.json")) }
+            undo.add("remove the disk from the remote") { try await store.reads.delete(.descriptor) }
             return descriptor
         }
     }
@@ -82,12 +82,12 @@ struct DiskMaker: Sendable {
             try makeFolder(layout.metadataDirectory(of: request.name), undo: &undo)
             let descriptor = try await body(store, &undo)
             try Self.check(cacheBytes, descriptor.geometry)
-            if let name = known[descriptor.id] {
+            if let name = known[descriptor.disk] {
                 throw RPCError(.exists, "The disk at \(url) is known here as \(name) already; attach that one.")
             }
             let configuration = DiskConfiguration(
                 name: request.name,
-                id: descriptor.id,
+                id: descriptor.disk,
                 geometry: descriptor.geometry,
                 remote: url,
                 cacheDirectory: cacheDirectory,

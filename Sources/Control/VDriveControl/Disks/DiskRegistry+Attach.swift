@@ -29,8 +29,7 @@ extension DiskRegistry {
         return AttachSequence.Plan(
             configuration: configuration,
             filesystem: filesystem,
-            mountPoint: mountPoint.count > 1 && mountPoint.hasSuffix("/") ? String(mountPoint.dropLast()) : mountPoint,
-            takeover: params.takeover ?? false
+            mountPoint: mountPoint.count > 1 && mountPoint.hasSuffix("/") ? String(mountPoint.dropLast()) : mountPoint
         )
     }
 

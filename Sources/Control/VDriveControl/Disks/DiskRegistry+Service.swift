@@ -45,8 +45,7 @@ extension DiskRegistry {
             let plan = AttachSequence.Plan(
                 configuration: entry.configuration,
                 filesystem: entry.configuration.filesystem,
-                mountPoint: entry.configuration.mountPoint ?? "/mnt/\(name)",
-                takeover: false
+                mountPoint: entry.configuration.mountPoint ?? "/mnt/\(name)"
             )
             do throws(RPCError) {
                 return try await attach(plan, explicit: nil)
