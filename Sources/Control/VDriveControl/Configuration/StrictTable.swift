@@ -16,6 +16,8 @@ struct StrictTable {
     /// - Parameter isSecret: whether errors must not repeat anything of the file's text.
     /// - Throws: `fixConfiguration`.
     init(text: String, path: String, keys: Set<String>, isSecret: Bool) throws(RPCError) {
+        // The parser is C++ and reads up to the first zero: what is behind it would be ignored in silence.
+        guard !text.utf8.contains(0) else { throw RPCError(.fixConfiguration, "\(path) holds a zero byte.") }
         do {
             table = try TOMLTable(string: text)
         } catch let error as TOMLParseError {
