@@ -1,10 +1,7 @@
-internal import Foundation
-
 /// An HTTP proxy that misbehaves by rule, for as long as the object lives. It speaks no TLS.
 package final class FaultProxy: Sendable {
     package let port: UInt16
     private let control: UInt16
-    private let tool: String
     private let process: SupervisedProcess
 
     /// Starts a proxy in front of an HTTP server on 127.0.0.1.
@@ -13,7 +10,7 @@ package final class FaultProxy: Sendable {
     package init(to target: UInt16, rules: [String] = []) async throws {
         port = FreePort.next()
         control = FreePort.next()
-        tool = try SharedTools.path("servers/httpfault.py")
+        let tool = try SharedTools.path("servers/httpfault.py")
         let arguments = ["--listen", "127.0.0.1:\(port)", "--to", "127.0.0.1:\(target)"]
         process = try SupervisedProcess(
             ["/usr/bin/env", "python3", tool] + arguments + ["--control", "127.0.0.1:\(control)"]
@@ -24,15 +21,10 @@ package final class FaultProxy: Sendable {
         try await process.waitForPort(port)
     }
 
-    package func add(_ rule: String) throws { try tell(["add"] + rule.split(separator: " ").map(String.init)) }
-    package func clear() throws { try tell(["clear"]) }
+    package func add(_ rule: String) throws { try FreePort.tell(control, "add \(rule)") }
+    package func clear() throws { try FreePort.tell(control, "clear") }
     /// The last 200 requests, a line each: method, path, status, rule, body bytes.
-    package func log() throws -> [String] { try tell(["log"]).split(separator: "\n").map(String.init) }
-
-    @discardableResult
-    private func tell(_ words: [String]) throws -> String {
-        try runTool(["python3", tool, "ctl", "127.0.0.1:\(control)"] + words)
-    }
+    package func log() throws -> [String] { try FreePort.tell(control, "log").split(separator: "\n").map(String.init) }
 
     package func stop() { process.stop() }
 }

@@ -25,21 +25,46 @@ package enum FreePort {
 
     /// Whether somebody accepts connections on a port of 127.0.0.1.
     package static func answers(_ port: UInt16) -> Bool {
-        withSocket { socket in
-            var address = loopback(port)
-            return withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                    connect(socket, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-                }
+        withSocket { connects($0, to: port) }
+    }
+
+    /// Sends one line to a port of 127.0.0.1 and reads the answer to its end.
+    ///
+    /// - Throws: when nobody answers there.
+    @discardableResult
+    static func tell(_ port: UInt16, _ line: String) throws -> String {
+        try withSocket { socket in
+            var limit = timeval(tv_sec: 10, tv_usec: 0)
+            setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+            let text = Array("\(line)\n".utf8)
+            guard connects(socket, to: port), send(socket, text, text.count, Int32(MSG_NOSIGNAL)) == text.count
+            else { throw SharedTools.Missing(description: "Nothing answers on port \(port).") }
+            shutdown(socket, Int32(SHUT_WR))
+            var answer: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            while true {
+                let count = recv(socket, &buffer, buffer.count, 0)
+                guard count > 0 else { break }
+                answer += buffer[..<count]
+            }
+            return String(decoding: answer, as: UTF8.self)
+        }
+    }
+
+    private static func connects(_ socket: Int32, to port: UInt16) -> Bool {
+        var address = loopback(port)
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                connect(socket, address, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }
         }
     }
 
-    private static func withSocket<Value>(_ body: (Int32) -> Value) -> Value {
+    private static func withSocket<Value>(_ body: (Int32) throws -> Value) rethrows -> Value {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         precondition(descriptor >= 0, "no socket: errno \(errno)")
         defer { close(descriptor) }
-        return body(descriptor)
+        return try body(descriptor)
     }
 
     private static func loopback(_ port: UInt16) -> sockaddr_in {

@@ -1,10 +1,7 @@
-internal import Foundation
-
 /// A TCP proxy that is a slow, long or broken link, for as long as the object lives.
 package final class LinkProxy: Sendable {
     package let port: UInt16
     private let control: UInt16
-    private let tool: String
     private let process: SupervisedProcess
 
     /// Starts a proxy in front of a port on 127.0.0.1.
@@ -13,7 +10,7 @@ package final class LinkProxy: Sendable {
     package init(to target: UInt16, options: [String] = []) async throws {
         port = FreePort.next()
         control = FreePort.next()
-        tool = try SharedTools.path("servers/linkproxy.py")
+        let tool = try SharedTools.path("servers/linkproxy.py")
         let arguments = ["--listen", "127.0.0.1:\(port)", "--to", "127.0.0.1:\(target)"]
         process = try SupervisedProcess(
             ["/usr/bin/env", "python3", tool] + arguments + ["--control", "127.0.0.1:\(control)"] + options,
@@ -28,8 +25,7 @@ package final class LinkProxy: Sendable {
     /// - Returns: its answer.
     @discardableResult
     package func tell(_ command: String) throws -> String {
-        let words = command.split(separator: " ").map(String.init)
-        return try runTool(["python3", tool, "ctl", "127.0.0.1:\(control)"] + words)
+        try FreePort.tell(control, command)
     }
 
     package func stop() { process.stop() }

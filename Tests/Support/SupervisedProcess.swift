@@ -4,7 +4,7 @@ internal import Synchronization
 
 /// A program that ends with this object, and also when the test process dies in whatever way.
 ///
-/// A small shell stands between: it waits on a pipe from us, which the kernel closes when we are gone, then ends the
+/// A small shell stands between: it waits on a socket from us, which the kernel closes when we are gone, then ends the
 /// program by its process id and removes its scratch folder.
 package final class SupervisedProcess: Sendable {
     private static let script = """
@@ -23,7 +23,7 @@ package final class SupervisedProcess: Sendable {
     private struct Running: @unchecked Sendable {
         // SAFETY: touched only inside the mutex.
         var process: Process
-        var lifeline: Pipe
+        var lifeline: FileHandle
     }
 
     private let running: Mutex<Running?>
@@ -36,12 +36,14 @@ package final class SupervisedProcess: Sendable {
     ///   that the program says.
     package init(_ arguments: [String], scratch: URL) throws {
         let process = Process()
-        let lifeline = Pipe()
-        // No other child may inherit our end, or the program would outlive us.
-        _ = fcntl(lifeline.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
+        // No other child may inherit our end, or the program would outlive us: closed on exec from its first moment.
+        var ends: [Int32] = [0, 0]
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        precondition(socketpair(AF_UNIX, kind, 0, &ends) == 0, "no socket pair: errno \(errno)")
+        let lifeline = FileHandle(fileDescriptor: ends[1], closeOnDealloc: true)
         process.executableURL = URL(fileURLWithPath: "/bin/bash")
         process.arguments = ["-c", Self.script, scratch.path] + arguments
-        process.standardInput = lifeline
+        process.standardInput = FileHandle(fileDescriptor: ends[0], closeOnDealloc: true)
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try withAllSignals { try process.run() }
@@ -51,15 +53,15 @@ package final class SupervisedProcess: Sendable {
 
     deinit { stop() }
 
-    /// Ends the program and waits for its end. A second call does nothing.
+    /// Ends the program, without waiting for it: that would hold up a thread which Swift's tasks need. A second call does
+    /// nothing.
     package func stop() {
         let taken = running.withLock { running in
             defer { running = nil }
             return running
         }
         guard let taken else { return }
-        try? taken.lifeline.fileHandleForWriting.close()
-        taken.process.waitUntilExit()
+        try? taken.lifeline.close()
     }
 
     /// Waits until a loopback port answers.
@@ -84,25 +86,4 @@ private func withAllSignals(_ body: () throws -> Void) rethrows {
     pthread_sigmask(SIG_SETMASK, &none, &before)
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
     try body()
-}
-
-/// Runs a program to its end.
-///
-/// - Returns: what it wrote to its standard output.
-/// - Throws: when it cannot be started or ends with another status than 0.
-@discardableResult
-package func runTool(_ arguments: [String]) throws -> String {
-    let process = Process()
-    let output = Pipe()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = arguments
-    process.standardInput = FileHandle.nullDevice
-    process.standardOutput = output
-    try process.run()
-    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-        throw SharedTools.Missing(description: "\(arguments.joined(separator: " ")) ended with \(process.terminationStatus)")
-    }
-    return text
 }
