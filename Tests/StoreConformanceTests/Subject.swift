@@ -1,9 +1,9 @@
 import Curl
 import Foundation
+import Testing
 import VDriveModel
 import VDriveStore
 import VDriveTestKit
-import Testing
 
 /// The stores that must all behave alike.
 enum Subject: String, CaseIterable, Sendable, CustomTestStringConvertible {

@@ -43,7 +43,8 @@ package final class RealServer: Sendable {
         // Servers drop their rights and must be able to come here.
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: scratch.path)
         let tool = try SharedTools.path("servers/servers")
-        process = try SupervisedProcess(["/bin/bash", tool, "run", name, data.path, "\(port)"] + options, scratch: scratch)
+        let command = ["/bin/bash", tool, "run", name, data.path, "\(port)"]
+        process = try SupervisedProcess(command + options, scratch: scratch)
     }
 
     /// Starts a server and waits until it answers.

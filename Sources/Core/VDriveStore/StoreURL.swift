@@ -71,7 +71,7 @@ package struct StoreURL: Hashable, Sendable, CustomStringConvertible {
         isWholeURL: Bool
     ) throws(StoreError) -> (String, UInt16?) {
         guard !isWholeURL, authority.isEmpty || authority == "localhost" else {
-            throw StoreError(.invalid, "The path of a file:// remote is absolute: write file:///path with three slashes.")
+            throw StoreError(.invalid, "The path of a file:// remote is absolute: file:///path with three slashes.")
         }
         return ("", nil)
     }
@@ -110,7 +110,7 @@ package struct StoreURL: Hashable, Sendable, CustomStringConvertible {
             throw StoreError(.invalid, "A remote URL has no query or fragment; write ? as %3F and # as %23 in a path.")
         }
         guard let decoded = percentDecoded(text) else {
-            throw StoreError(.invalid, "The path of the remote has a % without two hexadecimal digits; write %25 for %.")
+            throw StoreError(.invalid, "The path of the remote has a % without two hex digits; write %25 for %.")
         }
         let components = decoded.split(separator: "/")
         guard !components.contains(where: { $0 == "." || $0 == ".." }), !decoded.utf8.contains(0) else {

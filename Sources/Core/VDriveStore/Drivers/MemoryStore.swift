@@ -81,6 +81,7 @@ package final class MemoryStore: ObjectStore {
     }
 
     package func quota() async throws(StoreError) -> StoreQuota? {
-        StoreQuota(availableBytes: nil, usedBytes: contents.withLock { UInt64($0.objects.values.map(\.count).reduce(0, +)) })
+        let used = contents.withLock { $0.objects.values.map(\.count).reduce(0, +) }
+        return StoreQuota(availableBytes: nil, usedBytes: UInt64(used))
     }
 }

@@ -8,9 +8,9 @@ extension StoreError {
         case .cancelled: self = .cancelled(at: location)
         case .closed: self.init(.unavailable, "The connection to \(location) is closed.")
         case .unreachable:
-            self.init(.unavailable, "\(location) cannot be reached (\(error)); check the host, the port and the network.")
+            self.init(.unavailable, "\(location) cannot be reached (\(error)); check host, port and network.")
         case .insecure:
-            self.init(.invalid, "No trusted connection to \(location) (\(error)); check the certificate or give a CA file.")
+            self.init(.invalid, "No trusted connection to \(location) (\(error)); check it, or give a CA file.")
         case .timedOut:
             self.init(.unavailable, "\(location) did not answer in time (\(error)); check the server and the network.")
         case .cut:
@@ -36,8 +36,9 @@ extension StoreError {
         case 402, 413, 507: self.init(.full, "\(what): no room; free some space, or raise the quota.")
         case 403: self.init(.forbidden, "\(what): no permission; let the account read and write there.")
         case 404, 410: self.init(.notFound, "\(what): there is no such object.")
-        case 405, 501: self.init(.unsupported, "\(what): the server cannot do this; check that the URL is a WebDAV folder.")
-        case 409: self.init(.unavailable, "\(what): the folder above is missing or in use.", retryAfterSeconds: retryAfter)
+        case 405, 501: self.init(.unsupported, "\(what): the server cannot do this; is the URL a WebDAV folder?")
+        case 409:
+            self.init(.unavailable, "\(what): the folder above is missing or in use.", retryAfterSeconds: retryAfter)
         case 408, 423, 425, 429, 500, 502, 503, 504, 509, 520...529:
             self.init(.unavailable, "\(what): it is busy or broken for now.", retryAfterSeconds: retryAfter)
         case 300..<400: self.init(.invalid, "\(what): a redirect; use the URL that it leads to.")

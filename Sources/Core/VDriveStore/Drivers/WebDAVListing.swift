@@ -28,7 +28,7 @@ enum WebDAVListing {
         do throws(XMLScanner.Malformed) {
             while let token = try scanner.next() { reader.take(token) }
         } catch {
-            throw StoreError(.invalid, "The server's listing is not XML (\(error.reason)); check that the URL is WebDAV.")
+            throw StoreError(.invalid, "The server's listing is no XML (\(error.reason)); is the URL that of WebDAV?")
         }
         guard reader.isMultistatus else {
             throw StoreError(.invalid, "The server's listing is not a multistatus; check that the URL is WebDAV.")

@@ -52,7 +52,8 @@ struct XMLScanner {
 
     /// The index of the next occurrence of `text`.
     private func find(_ text: String) throws(Malformed) -> Int {
-        guard let found = bytes[position...].firstRange(of: Array(text.utf8)) else { throw Malformed(reason: "cut off") }
+        let found = bytes[position...].firstRange(of: Array(text.utf8))
+        guard let found else { throw Malformed(reason: "cut off") }
         return found.lowerBound
     }
 
@@ -143,7 +144,8 @@ struct XMLScanner {
         while let ampersand = rest.firstIndex(of: UInt8(ascii: "&")) {
             result += String(decoding: rest[..<ampersand], as: UTF8.self)
             rest = rest[(ampersand + 1)...]
-            guard let semicolon = rest.firstIndex(of: UInt8(ascii: ";")) else { throw Malformed(reason: "a bad entity") }
+            let semicolon = rest.firstIndex(of: UInt8(ascii: ";"))
+            guard let semicolon else { throw Malformed(reason: "a bad entity") }
             result.unicodeScalars.append(try entity(String(decoding: rest[..<semicolon], as: UTF8.self)))
             rest = rest[(semicolon + 1)...]
         }
