@@ -82,3 +82,8 @@ package struct ChunkTable: Sendable {
         }
     }
 }
+
+extension ChunkTable {
+    /// What of the table is in memory, in bytes. For status and tests; costs a walk over the mapping.
+    package func residentBytes() throws(Errno) -> Int { try region.residentBytes() }
+}

@@ -1,3 +1,4 @@
+internal import Glibc
 package import Synchronization
 package import VDriveModel
 
@@ -56,11 +57,18 @@ package final class RequestRing: Sendable {
         wakeIfSleeping()
     }
 
-    /// Takes a request, or nil when another taker was faster. Each unit that `ready` returned stands for one.
-    package func take() -> Request? {
-        let request = queue.pop()
-        if request != nil { room.signal() }
-        return request
+    /// Takes one request for each unit that `ready` returned.
+    ///
+    /// A unit stands for a push that is complete, but the queue's first cell may belong to a producer that was preempted
+    /// inside its push; that one is waited for.
+    package func take() -> Request {
+        while true {
+            if let request = queue.pop() {
+                room.signal()
+                return request
+            }
+            sched_yield()
+        }
     }
 
     /// Waits until requests are there. For the one pump.

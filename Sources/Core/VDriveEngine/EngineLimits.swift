@@ -28,6 +28,8 @@ enum EngineLimits {
     static let pinPoll = Duration.microseconds(50)
     /// Waiting for room when nothing can be evicted.
     static let roomPoll = Duration.milliseconds(50)
+    /// A detach stops waiting for a remote that has been away for so long.
+    static let offlineSecondsMax = 15
     /// Between tries of an upload that the server refused (full, forbidden): somebody must act.
     static let refusedRetry = Duration.seconds(5)
 }

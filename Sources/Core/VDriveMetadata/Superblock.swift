@@ -11,6 +11,8 @@ package struct Superblock: Hashable, Sendable {
     package var term: Term
     /// The last commit that this machine knows to count; nil before the first.
     package var head: ObjectVersion?
+    /// What the cache directory's identity file must say: records describe that cache and no other.
+    package var cacheID: UInt64
     /// The last stop recorded everything: what LMDB says needs no check (ordering rule 3).
     package var isClean: Bool
     /// Every allocation row that is not there is all zeros (a disk made here), rather than unknown (an imported one).
@@ -22,6 +24,7 @@ package struct Superblock: Hashable, Sendable {
         chunkBytes: Int,
         term: Term,
         head: ObjectVersion?,
+        cacheID: UInt64,
         isClean: Bool,
         allocationIsComplete: Bool
     ) {
@@ -30,6 +33,7 @@ package struct Superblock: Hashable, Sendable {
         self.chunkBytes = chunkBytes
         self.term = term
         self.head = head
+        self.cacheID = cacheID
         self.isClean = isClean
         self.allocationIsComplete = allocationIsComplete
     }
@@ -43,8 +47,9 @@ package struct Superblock: Hashable, Sendable {
     // 28      8     chunk bytes
     // 36      8     term
     // 44      16    head (term, epoch), zeros when there is none
-    // 60      1     flags: 1 clean · 2 allocation complete
-    // 61      8     XXH3 of what is before
+    // 60      8     cache id
+    // 68      1     flags: 1 clean · 2 allocation complete
+    // 69      8     XXH3 of what is before
     package var encoded: [UInt8] {
         var writer = ByteWriter()
         writer.integer(Self.formatVersion)
@@ -53,6 +58,7 @@ package struct Superblock: Hashable, Sendable {
         writer.integer(UInt64(chunkBytes))
         writer.integer(term.rawValue)
         writer.version(head)
+        writer.integer(cacheID)
         writer.integer(UInt8(isClean ? 1 : 0) | UInt8(allocationIsComplete ? 2 : 0))
         writer.integer(XXH3.hash64(writer.bytes))
         return writer.bytes
@@ -68,6 +74,7 @@ package struct Superblock: Hashable, Sendable {
         term = Term(try reader.integer())
         let head = try reader.version()
         self.head = head.epoch.rawValue == 0 ? nil : head
+        cacheID = try reader.integer()
         let flags: UInt8 = try reader.integer()
         isClean = flags & 1 != 0
         allocationIsComplete = flags & 2 != 0

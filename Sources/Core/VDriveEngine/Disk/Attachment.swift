@@ -20,6 +20,8 @@ struct Attachment: Sendable {
         var isClean: Bool
         /// Another machine has written since.
         var dropsClean: Bool
+        /// The cache directory is not the one that the records describe.
+        var cacheIsLost: Bool
     }
 
     /// What this machine's state is worth beside the remote's.
@@ -31,6 +33,8 @@ struct Attachment: Sendable {
 
     func run() async throws(DiskError) -> Outcome {
         let known = try await bitmap.open(directory: options.stateDirectory)
+        let cacheIsLost = try known.map { $0.cacheID != cacheIdentity() } ?? false
+        if cacheIsLost { try await forgetLostCache() }
         if let known, known.diskBytes != descriptor.geometry.diskBytes {
             throw DiskError(.refused, "The disk's size on the remote is another one than in \(options.stateDirectory).")
         }
@@ -45,9 +49,44 @@ struct Attachment: Sendable {
         return Outcome(
             superblock: superblock,
             isClean: known?.isClean ?? false,
-            dropsClean: verdict == .otherWrote
+            dropsClean: verdict == .otherWrote,
+            cacheIsLost: cacheIsLost
         )
     }
+
+    // MARK: The cache's identity
+
+    private var identityPath: String { "\(options.cacheDirectory)/identity" }
+
+    private func cacheIdentity() -> UInt64? {
+        guard let bytes = try? readFile(identityPath, maxBytes: 64) else { return nil }
+        return UInt64(String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self), radix: 16)
+    }
+
+    /// Written before the superblock that names it: a crash in between only makes the cache count as lost.
+    private func newCacheIdentity() throws(DiskError) -> UInt64 {
+        let id = UInt64.random(in: 1 ... .max)
+        do throws(Errno) {
+            try writeFileAtomically(identityPath, Array("\(hexadecimal(id, digits: 16))\n".utf8), mode: 0o600)
+        } catch {
+            throw DiskError(.configuration, "The cache directory \(options.cacheDirectory) cannot be written: \(error).")
+        }
+        return id
+    }
+
+    /// The records of a cache that is gone would be read as zeros: they are forgotten, and what was dirty is said to be lost.
+    private func forgetLostCache() async throws(DiskError) {
+        let records = try await bitmap.pageRecords()
+        let dirtyPages = records.reduce(0) { $0 + $1.1.dirty.count }
+        if dirtyPages > 0 {
+            options.logger.critical(
+                "the cache directory is another one than before: changes that were not uploaded are lost",
+                metadata: ["disk": "\(options.name)", "bytes": "\(dirtyPages * DiskGeometry.pageBytes)"])
+        }
+        try await bitmap.forget(records.map(\.0))
+    }
+
+    // MARK: Terms
 
     private func owner() -> TermOwner {
         var name = [CChar](repeating: 0, count: 256)
@@ -96,12 +135,15 @@ struct Attachment: Sendable {
         known: Superblock?,
         _ verdict: Verdict
     ) async throws(DiskError) -> Superblock {
+        let cacheID: UInt64
+        if let known, known.cacheID == cacheIdentity() { cacheID = known.cacheID } else { cacheID = try newCacheIdentity() }
         var superblock = Superblock(
             id: descriptor.disk,
             diskBytes: descriptor.geometry.diskBytes,
             chunkBytes: descriptor.geometry.chunkBytes,
             term: term,
             head: parent?.version,
+            cacheID: cacheID,
             isClean: false,
             allocationIsComplete: verdict == .goOn ? known?.allocationIsComplete ?? false : parent == nil
         )

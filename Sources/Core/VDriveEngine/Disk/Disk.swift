@@ -26,6 +26,8 @@ package final class Disk: Sendable {
     private let executor: ThreadExecutor
     private let events: AsyncStream<DiskEvent>
     private let eventSource: AsyncStream<DiskEvent>.Continuation
+    private let halt: AsyncStream<Never>
+    private let haltSource: AsyncStream<Never>.Continuation
     private let failure = Mutex<DiskError?>(nil)
 
     private init(
@@ -50,6 +52,7 @@ package final class Disk: Sendable {
         self.executor = executor
         self.events = events.stream
         self.eventSource = events.source
+        (halt, haltSource) = AsyncStream.makeStream(of: Never.self)
     }
 
     // MARK: Attaching
@@ -128,7 +131,8 @@ package final class Disk: Sendable {
         )
         do throws(DiskError) {
             let records = try await bitmap.pageRecords()
-            try await cache.recover(records, isClean: outcome.isClean, dropsClean: outcome.dropsClean)
+            try await cache.recover(records, isClean: outcome.isClean && !outcome.cacheIsLost,
+                dropsClean: outcome.dropsClean)
         } catch {
             await bitmap.close()
             throw error
@@ -186,7 +190,13 @@ package final class Disk: Sendable {
     }
 
     private func runUploads() async {
-        await uploads.run()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.uploads.run() }
+            // Uploads try for ever: only a cancellation ends a try that the remote does not answer.
+            group.addTask { for await _ in self.halt {} }
+            await group.next()
+            group.cancelAll()
+        }
         if let error = await uploads.lastError, error.kind == .fenced || error.kind == .internal {
             failure.withLock { $0 = error }
             // Reads go on; what is dirty stays.
@@ -254,6 +264,42 @@ package final class Disk: Sendable {
 
     // MARK: Stopping
 
+    /// Waits for a sync as long as the remote answers; a remote that is away for good must not keep a disk attached.
+    private func syncUnlessOffline() async throws(DiskError) {
+        let result = await withTaskGroup(of: Result<Void, DiskError>?.self) { group in
+            group.addTask {
+                do throws(DiskError) { return .success(try await self.uploads.sync()) } catch { return .failure(error) }
+            }
+            group.addTask {
+                var secondsOffline = 0
+                while !Task.isCancelled, secondsOffline < EngineLimits.offlineSecondsMax {
+                    try? await Task.sleep(for: .seconds(1))
+                    let isOffline = self.options.store.meter.snapshot().state == .offline
+                    secondsOffline = isOffline ? secondsOffline + 1 : 0
+                }
+                // The wait for the sync ends with the uploads.
+                if !Task.isCancelled { self.haltSource.finish() }
+                return nil
+            }
+            var result: Result<Void, DiskError>?
+            while let next = await group.next() {
+                if let next { result = next }
+                group.cancelAll()
+                if next == nil { continue }
+            }
+            return result
+        }
+        guard let result else { return }
+        do throws(DiskError) { try result.get() } catch {
+            if error.kind == .busy {
+                throw DiskError(
+                    .retry,
+                    "The remote is away: what was not uploaded stays in \(options.cacheDirectory) until the next attach.")
+            }
+            throw error
+        }
+    }
+
     /// Ends `run`: the last requests are answered, everything is recorded, and committed if that is wished and possible.
     /// FUSE must have ended before.
     ///
@@ -262,11 +308,12 @@ package final class Disk: Sendable {
     package func stop(commit: Bool) async throws(DiskError) {
         var refusal: DiskError?
         if commit, failure.withLock({ $0 }) == nil {
-            do throws(DiskError) { try await uploads.sync() } catch { refusal = error }
+            do throws(DiskError) { try await syncUnlessOffline() } catch { refusal = error }
         }
         dataPlane.ring.close()
-        await uploads.stop()
         eventSource.finish()
+        haltSource.finish()
+        await uploads.stop()
         do throws(DiskError) {
             try await cache.recordAll()
             try await bitmap.noteCleanStop()

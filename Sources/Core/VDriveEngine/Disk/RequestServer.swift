@@ -25,7 +25,7 @@ struct RequestServer: Sendable {
     }
 
     private func serveOne() async {
-        guard let request = plane.ring.take() else { return }
+        let request = plane.ring.take()
         let operation = request.operation
         let reply = request.intoReply()
         switch operation {

@@ -23,9 +23,13 @@ actor UploadQueueActor {
 
     private var superblock: Superblock
     private var waiters: [CheckedContinuation<Result<Void, DiskError>, Never>] = []
+    /// Those whose writes the epoch in flight holds.
+    private var serving: [CheckedContinuation<Result<Void, DiskError>, Never>] = []
     private var sleeper: CheckedContinuation<Void, Never>?
     private var isWoken = false
     private var isStopping = false
+    private var isRunning = false
+    private var stopWaiters: [CheckedContinuation<Void, Never>] = []
     private(set) var lastError: DiskError?
     /// Bytes of sealed chunks that are not on the remote yet, raw.
     private(set) var pendingBytes: UInt64 = 0
@@ -57,16 +61,22 @@ actor UploadQueueActor {
 
     /// Seals and uploads until `stop`; one task of the disk's group runs it.
     func run() async {
+        isRunning = true
         while !Task.isCancelled, !isStopping {
             await sleep()
             await uploadOnce()
         }
+        isRunning = false
+        isStopping = true
+        for waiter in stopWaiters { waiter.resume() }
+        stopWaiters = []
         finishWaiters(.failure(DiskError(.busy, "The disk is being detached.")))
     }
 
     private func uploadOnce() async {
-        let mine = waiters
+        serving = waiters
         waiters = []
+        if isStopping { return finishWaiters(.failure(DiskError(.busy, "The disk is being detached."))) }
         var result = Result<Void, DiskError>.success(())
         if let sealed = await cache.seal() {
             do throws(DiskError) {
@@ -78,7 +88,16 @@ actor UploadQueueActor {
                 isStopping = true
             }
         }
-        for waiter in mine { waiter.resume(returning: result) }
+        let served = serving
+        serving = []
+        finish(served, result)
+    }
+
+    private func finish(
+        _ waiters: [CheckedContinuation<Result<Void, DiskError>, Never>],
+        _ result: Result<Void, DiskError>
+    ) {
+        for waiter in waiters { waiter.resume(returning: result) }
     }
 
     private func sleep() async {
@@ -110,15 +129,17 @@ actor UploadQueueActor {
     }
 
     private func finishWaiters(_ result: Result<Void, DiskError>) {
-        let all = waiters
+        let all = serving + waiters
+        serving = []
         waiters = []
-        for waiter in all { waiter.resume(returning: result) }
+        finish(all, result)
     }
 
-    /// Ends `run` after the epoch in flight.
-    func stop() {
+    /// Ends `run` and waits for its end: after the epoch in flight, or at once when the task is cancelled.
+    func stop() async {
         isStopping = true
         wake()
+        if isRunning { await withCheckedContinuation { stopWaiters.append($0) } }
     }
 
     // MARK: An epoch

@@ -1,0 +1,37 @@
+import Linux
+import Testing
+import VDriveEngine
+import VDriveModel
+import VDriveStore
+
+@Suite struct CacheLossTests {
+    @Test("a cache directory thrown away beside full metadata is noticed, not read as zeros")
+    func lostCache() async throws {
+        let world = try await EngineWorld()
+        try await world.attach()
+        let bytes = [UInt8](repeating: 7, count: 1 << 20)
+        try await world.write(3 << 20, bytes)
+        try await world.disk.sync()
+        try await world.detach()
+        try Directory.removeTree(world.folder + "/cache")
+        try await world.attach()
+        #expect(try await world.read(3 << 20, 1 << 20) == bytes)
+        try await world.detach()
+    }
+
+    @Test("somebody else's cache in the same place is not taken for ours")
+    func foreignCache() async throws {
+        let one = try await EngineWorld()
+        let two = try await EngineWorld()
+        for world in [one, two] {
+            try await world.attach()
+            try await world.write(0, [UInt8](repeating: world === one ? 1 : 2, count: 1 << 20))
+            try await world.detach()
+        }
+        try Directory.rename(one.folder + "/cache", to: one.folder + "/gone")
+        try Directory.rename(two.folder + "/cache", to: one.folder + "/cache")
+        try await one.attach()
+        #expect(try await one.read(0, 4096) == [UInt8](repeating: 1, count: 4096))
+        try await one.detach()
+    }
+}

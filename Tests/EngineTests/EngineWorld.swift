@@ -1,0 +1,171 @@
+import Foundation
+import Linux
+import Logging
+import Synchronization
+import VDriveDataPlane
+import VDriveEngine
+import VDriveFormat
+import VDriveModel
+import VDriveStore
+
+/// A disk without a kernel: the engine on a store, driven through the data plane as FUSE threads do it.
+final class EngineWorld: Sendable {
+    let folder: String
+    let store: any ObjectStore
+    let geometry: DiskGeometry
+    let cacheBytes: UInt64
+    private let state = Mutex<(disk: Disk, task: Task<Void, Never>)?>(nil)
+
+    /// Makes a disk on the store, unless there is one.
+    init(
+        store: any ObjectStore = MemoryStore(),
+        diskBytes: UInt64 = 64 << 20,
+        chunkBytes: Int = 1 << 20,
+        cacheBytes: UInt64 = 32 << 20
+    ) async throws {
+        self.store = store
+        self.cacheBytes = cacheBytes
+        geometry = try DiskGeometry(diskBytes: diskBytes, chunkBytes: chunkBytes)
+        folder = NSTemporaryDirectory() + "vdrive-engine-\(UUID().uuidString)"
+        try Directory.createAll(folder)
+        if try await store.length(of: .descriptor) == nil {
+            _ = try await DiskFormatter.create(store: remote, geometry: geometry)
+        }
+    }
+
+    deinit { try? Directory.removeTree(folder) }
+
+    var remote: RemoteStore { RemoteStore(reads: store, writes: store, meter: StoreMeter()) }
+    var disk: Disk { state.withLock { $0!.disk } }
+    var plane: DataPlane { disk.dataPlane }
+
+    func attach() async throws {
+        var logger = Logger(label: "world")
+        logger.logLevel = .critical
+        let disk = try await Disk.attach(
+            DiskOptions(
+                name: "world",
+                store: remote,
+                cacheDirectory: folder + "/cache",
+                stateDirectory: folder + "/state",
+                cacheBytes: cacheBytes,
+                logger: logger,
+                softwareVersion: "test"
+            ))
+        let task = Task { await disk.run() }
+        state.withLock { $0 = (disk, task) }
+    }
+
+    func detach(commit: Bool = true) async throws {
+        let (disk, task) = state.withLock { state in
+            defer { state = nil }
+            return state!
+        }
+        try await disk.stop(commit: commit)
+        await task.value
+    }
+
+    /// Forgets this machine's state, as if it were lost.
+    func loseMachine() throws {
+        try Directory.removeTree(folder + "/cache")
+        try Directory.removeTree(folder + "/state")
+    }
+
+    // MARK: What FUSE threads do
+
+    func read(_ offset: UInt64, _ count: Int) async throws -> [UInt8] {
+        switch plane.startRead(offset: offset, count: count) {
+        case .zeros: return [UInt8](repeating: 0, count: count)
+        case .file(let descriptor, let position):
+            defer { plane.finishRead(offset: offset, count: count) }
+            return Answer.read(descriptor, position, count)
+        case .miss:
+            return try await answer { .init(.read(offset: offset, count: count), reply: $0) }.bytes
+        }
+    }
+
+    func write(_ offset: UInt64, _ bytes: [UInt8]) async throws {
+        let code = plane.writeErrno.load(ordering: .relaxed)
+        if code != 0 { throw Errno(rawValue: code) }
+        if bytes.withUnsafeBytes({ plane.write(offset: offset, bytes: $0) }) { return }
+        let buffer = plane.buffers.lease()
+        buffer.memory.copyBytes(from: bytes)
+        let count = bytes.count
+        _ = try await answer { .init(.write(offset: offset, count: count, buffer: buffer), reply: $0) }
+    }
+
+    func flush() async throws { _ = try await answer { .init(.flush, reply: $0) } }
+
+    func deallocate(_ offset: UInt64, _ count: UInt64) async throws {
+        _ = try await answer { .init(.deallocate(offset: offset, count: count), reply: $0) }
+    }
+
+    func seek(_ offset: UInt64, data: Bool) async throws -> UInt64 {
+        try await answer { .init(.seek(offset: offset, data: data), reply: $0) }.offset
+    }
+
+    private func answer(_ request: @escaping (consuming ReplyHandle) -> Request) async throws -> Answer {
+        try await withCheckedThrowingContinuation { continuation in
+            let box = Unmanaged.passRetained(AnswerBox(continuation))
+            plane.ring.submit(request(ReplyHandle(request: box.toOpaque(), table: Answer.table)))
+        }
+    }
+}
+
+struct Answer: Sendable {
+    var bytes: [UInt8] = []
+    var offset: UInt64 = 0
+
+    static func read(_ descriptor: CInt, _ position: UInt64, _ count: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            filled = pread(descriptor, buffer.baseAddress, count, off_t(position))
+            precondition(filled == count, "short read of the cache file")
+        }
+    }
+
+    // SAFETY: written once, then only read.
+    nonisolated(unsafe) static let table: UnsafePointer<ReplyTable> = {
+        let table = UnsafeMutablePointer<ReplyTable>.allocate(capacity: 1)
+        table.initialize(
+            to: ReplyTable(
+                bytes: { AnswerBox.take($0).resume(returning: Answer(bytes: Array(UnsafeRawBufferPointer(start: $1, count: $2)))) },
+                file: { AnswerBox.take($0).resume(returning: Answer(bytes: Answer.read($1, $2, $3))) },
+                wrote: { box, _ in AnswerBox.take(box).resume(returning: Answer()) },
+                offset: { AnswerBox.take($0).resume(returning: Answer(offset: $1)) },
+                error: { box, code in
+                    let continuation = AnswerBox.take(box)
+                    if code == 0 {
+                        continuation.resume(returning: Answer())
+                    } else {
+                        continuation.resume(throwing: Errno(rawValue: code))
+                    }
+                }
+            ))
+        return UnsafePointer(table)
+    }()
+}
+
+private final class AnswerBox {
+    let continuation: CheckedContinuation<Answer, any Error>
+
+    init(_ continuation: CheckedContinuation<Answer, any Error>) { self.continuation = continuation }
+
+    static func take(_ place: UnsafeMutableRawPointer) -> CheckedContinuation<Answer, any Error> {
+        Unmanaged<AnswerBox>.fromOpaque(place).takeRetainedValue().continuation
+    }
+}
+
+/// A generator that gives the same world for the same seed.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    /// SplitMix64.
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
