@@ -141,7 +141,10 @@ let trials: [Trial] = [
         ],
         packages: nio + logging + lifecycle
     ),
-    Trial(name: "IntegrationTests", uses: ["VDriveTestKit", "VDriveProtocol", "VDriveClient", "Linux"]),
+    Trial(
+        name: "IntegrationTests",
+        uses: ["VDriveTestKit", "VDriveProtocol", "VDriveClient", "VDriveStore", "Linux"]
+    ),
     Trial(name: "TidyTests", uses: []),
 ]
 
