@@ -7,8 +7,8 @@ import VDriveModel
 /// Bytes as they lie on users' remotes. When one of these tests fails, the format changed: that takes a new format
 /// version, never a new golden text.
 ///
-/// What libzstd compresses may differ from version to version of it, so map nodes and commits are compared as far as the
-/// compressed length, and the golden whole must decode.
+/// What libzstd compresses may differ from version to version of it, so map nodes and commits are compared as far as
+/// the compressed length, and the golden whole must decode.
 @Suite("golden bytes")
 struct GoldenTests {
     @Test("a chunk object of zeros")

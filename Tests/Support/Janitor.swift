@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// Clears a daemon's folder away, with all that is mounted below it, also when the test process dies in whatever way.
 ///
-/// A shell waits on a socket from us, which the kernel closes when we are gone. It ends only the process whose id is in the
-/// folder and whose command line names the folder.
+/// A shell waits on a socket from us, which the kernel closes when we are gone. It ends only the process whose id is in
+/// the folder and whose command line names the folder.
 final class Janitor: Sendable {
     private static let script = #"""
         folder=$0

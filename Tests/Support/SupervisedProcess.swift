@@ -53,8 +53,8 @@ package final class SupervisedProcess: Sendable {
 
     deinit { stop() }
 
-    /// Ends the program, without waiting for it: that would hold up a thread which Swift's tasks need. A second call does
-    /// nothing.
+    /// Ends the program, without waiting for it: that would hold up a thread which Swift's tasks need. A second call
+    /// does nothing.
     package func stop() {
         let taken = running.withLock { running in
             defer { running = nil }

@@ -14,8 +14,8 @@ package enum JSONValue: Hashable, Sendable {
 
     /// Reads one JSON text.
     ///
-    /// - Throws: `JSONSyntaxError` for anything that RFC 8259 does not allow, for a repeated key, and for nesting deeper
-    ///   than `RPCLimits.nestingMax`.
+    /// - Throws: `JSONSyntaxError` for anything that RFC 8259 does not allow, for a repeated key, and for nesting
+    ///   deeper than `RPCLimits.nestingMax`.
     package init(parsing text: some Collection<UInt8>) throws(JSONSyntaxError) {
         var parser = JSONParser(bytes: Array(text))
         self = try parser.document()

@@ -125,7 +125,8 @@ package struct RPCNotification: Hashable, Sendable {
     }
 }
 
-/// One line that a client sent: one call, or a batch of them. A call that cannot be understood is an error in its place.
+/// One line that a client sent: one call, or a batch of them. A call that cannot be understood is an error in its
+/// place.
 package enum RPCLine: Equatable, Sendable {
     package typealias Call = Result<RPCRequest, RPCCallError>
 

@@ -2,9 +2,9 @@ package import Synchronization
 
 /// A bounded, lock-free queue for many producers and many consumers, of move-only elements.
 ///
-/// Source of the algorithm: Dmitry Vyukov's bounded MPMC queue. Each cell has a turn: at turn `i` the producer of position
-/// `i` may fill it, at `i + 1` the consumer of position `i` may empty it, then it is the producer's of `i + capacity`.
-/// First in, first out; a full queue refuses and an empty one gives nil, neither ever waits.
+/// Source of the algorithm: Dmitry Vyukov's bounded MPMC queue. Each cell has a turn: at turn `i` the producer of
+/// position `i` may fill it, at `i + 1` the consumer of position `i` may empty it, then it is the producer's of `i +
+/// capacity`. First in, first out; a full queue refuses and an empty one gives nil, neither ever waits.
 package final class BoundedQueue<Element: ~Copyable>: @unchecked Sendable {
     // SAFETY: a cell's element is touched only by the thread that holds the cell's turn, which it won by a
     // compare-and-swap on `tail` or `head`; the turn's release store hands the element over.

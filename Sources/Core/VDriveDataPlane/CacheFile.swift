@@ -5,9 +5,9 @@ package import VDriveModel
 
 /// The cache of one disk: sparse files, chunk i at a fixed place, 1 TiB of disk a file.
 ///
-/// A hit is one I/O at a computed offset, an eviction is one hole. The files are opened with flags of our own, never the
-/// request's: O_DIRECT handed on from the loop device would make unaligned buffers fail. Callable from any thread; a
-/// file is opened (by the engine) before any of its chunks becomes resident.
+/// A hit is one I/O at a computed offset, an eviction is one hole. The files are opened with flags of our own, never
+/// the request's: O_DIRECT handed on from the loop device would make unaligned buffers fail. Callable from any thread;
+/// a file is opened (by the engine) before any of its chunks becomes resident.
 package final class CacheFile: Sendable {
     /// ext4 ends at 16 TiB a file; 1 TiB also keeps one file's extent tree small.
     package static let bytesPerFile: UInt64 = 1 << 40
@@ -139,7 +139,8 @@ package final class CacheFile: Sendable {
     }
 }
 
-/// Proof that an fdatasync of the cache files came after the bytes that it is shown for. Only `CacheFile.sync` makes one.
+/// Proof that an fdatasync of the cache files came after the bytes that it is shown for. Only `CacheFile.sync` makes
+/// one.
 package struct DataSyncReceipt: Sendable {
     fileprivate init() {}
 }

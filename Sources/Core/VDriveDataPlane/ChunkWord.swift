@@ -7,10 +7,10 @@ package import VDriveModel
 ///     2      dirty     the slot holds dirty pages; writes may hit                 CacheActor
 ///     3      closing   no new pins: a change of state is under way                CacheActor
 ///     4–5    use       accesses since the policy last looked, saturating at 3     whoever pins
-///     6      marked    the first hit asks for more read-ahead, and clears it      set: CacheActor, cleared: whoever pins
+///     6      marked    the first hit asks for more read-ahead, and clears it      set: CacheActor, cleared: any
 ///     7      reserved  0
 ///     8–19   pins      threads that do I/O on the chunk in the cache file         whoever pins
-///     20–43  slot      number of the page set, 0 when there is none               CacheActor, while closing and unpinned
+///     20–43  slot      number of the page set, 0 when there is none               CacheActor, closing and unpinned
 ///     44–63  tick      coarse time of the last access, wrapping                   whoever pins
 ///
 /// A zero word means "unknown: ask the engine", so that a fresh mapping of zero pages describes a disk of any size.

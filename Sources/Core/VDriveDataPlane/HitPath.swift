@@ -5,12 +5,12 @@ package import VDriveModel
 /// What FUSE threads do by themselves: reads of resident pages and writes to chunks that are dirty already.
 ///
 /// ## Notes on the design
-/// No actor, no lock, no allocation: a word is pinned, the I/O is done at a computed place, the word is unpinned. Whatever
-/// is not a hit is left to the engine, without a change.
+/// No actor, no lock, no allocation: a word is pinned, the I/O is done at a computed place, the word is unpinned.
+/// Whatever is not a hit is left to the engine, without a change.
 ///
-/// A write belongs to the epoch that its chunk's slot carries. The writer pins (a sequentially consistent exchange), then
-/// loads the disk's epoch; the sealer increments the epoch, then waits for pins. One of the two always sees the other: a
-/// writer that passes the check is waited for, one that comes later sees the new epoch and takes the slow path
+/// A write belongs to the epoch that its chunk's slot carries. The writer pins (a sequentially consistent exchange),
+/// then loads the disk's epoch; the sealer increments the epoch, then waits for pins. One of the two always sees the
+/// other: a writer that passes the check is waited for, one that comes later sees the new epoch and takes the slow path
 /// (ordering rule 5).
 extension DataPlane {
     package enum ReadHit {
@@ -92,9 +92,9 @@ extension DataPlane {
 
     /// Writes to one dirty chunk of the current epoch.
     ///
-    /// - Returns: false, and nothing changed that matters, when the engine must do it: another state, an edge page that is
-    ///   not there, no room, more than one chunk, or an I/O error (after which the pages hold old or new bytes, as after
-    ///   any write that was not answered).
+    /// - Returns: false, and nothing changed that matters, when the engine must do it: another state, an edge page that
+    ///   is not there, no room, more than one chunk, or an I/O error (after which the pages hold old or new bytes, as
+    ///   after any write that was not answered).
     @inlinable package func write(offset: UInt64, bytes: UnsafeRawBufferPointer) -> Bool {
         let chunk = geometry.chunk(at: offset)
         let start = Int(offset - geometry.offset(of: chunk))

@@ -13,8 +13,8 @@ package import VDriveModel
 ///     word 3…      present   a bit a page
 ///     …            dirty     a bit a page
 ///
-/// CacheActor allocates and frees slots; a FUSE thread reads and sets bits only while it has the owner pinned, and a slot
-/// is freed only while its owner is closing and unpinned. A bit is set after its bytes are in the cache file.
+/// CacheActor allocates and frees slots; a FUSE thread reads and sets bits only while it has the owner pinned, and a
+/// slot is freed only while its owner is closing and unpinned. A bit is set after its bytes are in the cache file.
 /// Slots whose bits changed since the last flush hang on a list that many threads push to and one takes whole.
 package struct PageSets: Sendable {
     @usableFromInline let region: MappedRegion

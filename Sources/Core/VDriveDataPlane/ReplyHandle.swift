@@ -1,6 +1,7 @@
 package import Linux
 
-/// How a reply reaches the kernel: C-convention functions over an opaque request, so that neither side imports the other.
+/// How a reply reaches the kernel: C-convention functions over an opaque request, so that neither side imports the
+/// other.
 package struct ReplyTable: Sendable {
     package typealias Request = UnsafeMutableRawPointer
     package var bytes: @convention(c) (Request, UnsafeRawPointer, Int) -> Void

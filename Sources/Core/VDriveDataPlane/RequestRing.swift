@@ -31,9 +31,9 @@ package struct Request: ~Copyable, Sendable {
 
 /// The bridge from FUSE threads to tasks: bounded, lock-free, many producers.
 ///
-/// When it is full, `submit` waits (its thread blocks) until a task took a request: nothing is ever dropped. The one pump
-/// waits with `ready()`; the tasks that it starts take the requests themselves, because a move-only request cannot be
-/// captured by a task's closure.
+/// When it is full, `submit` waits (its thread blocks) until a task took a request: nothing is ever dropped. The one
+/// pump waits with `ready()`; the tasks that it starts take the requests themselves, because a move-only request cannot
+/// be captured by a task's closure.
 package final class RequestRing: Sendable {
     private let queue: BoundedQueue<Request>
     private let submitted = Atomic<Int>(0)
@@ -59,8 +59,8 @@ package final class RequestRing: Sendable {
 
     /// Takes one request for each unit that `ready` returned.
     ///
-    /// A unit stands for a push that is complete, but the queue's first cell may belong to a producer that was preempted
-    /// inside its push; that one is waited for.
+    /// A unit stands for a push that is complete, but the queue's first cell may belong to a producer that was
+    /// preempted inside its push; that one is waited for.
     package func take() -> Request {
         while true {
             if let request = queue.pop() {

@@ -17,8 +17,8 @@ package enum MetadataError: Error, Sendable, CustomStringConvertible {
 
 /// One disk's LMDB environment: the schema, and nothing that decides.
 ///
-/// Every change is one transaction, always synced (NOSYNC can lose the file in a power cut). All calls block; they belong
-/// to BitmapActor's thread.
+/// Every change is one transaction, always synced (NOSYNC can lose the file in a power cut). All calls block; they
+/// belong to BitmapActor's thread.
 ///
 ///     database    key                          value
 ///     meta        "superblock"                 Superblock

@@ -7,7 +7,8 @@ package struct PageRecord: Hashable, Sendable {
     package var present: PageSet
     /// Pages newer than the remote's last commit; a part of `present`.
     package var dirty: PageSet
-    /// Whether the chunk is to be uploaded. A chunk can be so without a dirty page: one that was just opened for writing.
+    /// Whether the chunk is to be uploaded. A chunk can be so without a dirty page: one that was just opened for
+    /// writing.
     package var isDirty: Bool
 
     package init(present: PageSet, dirty: PageSet, isDirty: Bool) {

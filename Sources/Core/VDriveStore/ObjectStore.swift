@@ -36,8 +36,8 @@ package protocol ObjectStore: Sendable {
     /// Creates `name` as a folder or an object in a way that only one of several callers at the same time can win.
     ///
     /// - Returns: whether this call created it. False means that it exists already, or that somebody else won.
-    /// - Throws: `unsupported` when the store does not know the primitive; `uncertain` when the answer was lost, so that
-    ///   this caller may or may not have won.
+    /// - Throws: `unsupported` when the store does not know the primitive; `uncertain` when the answer was lost, so
+    ///   that this caller may or may not have won.
     func claim(_ name: ObjectName, with primitive: ClaimPrimitive) async throws(StoreError) -> Bool
 
     /// The primitives worth probing on this kind of store, the most trusted first.

@@ -13,9 +13,9 @@ package struct FuseError: Error, Sendable, CustomStringConvertible {
 /// One FUSE mount with one file, `disk.img`, served by libfuse's own threads.
 ///
 /// ## Notes on the design
-/// This module knows the data plane and nothing above it: a callback can pin a chunk, do the I/O, or put a request on the
-/// ring; it cannot name an actor. The session object outlives its threads; callbacks reach it through the request's user
-/// data without retaining it.
+/// This module knows the data plane and nothing above it: a callback can pin a chunk, do the I/O, or put a request on
+/// the ring; it cannot name an actor. The session object outlives its threads; callbacks reach it through the request's
+/// user data without retaining it.
 package final class FuseSession: @unchecked Sendable {
     // SAFETY: `session` and `thread` are set in `mount` before the threads start and read in `unmount` after; the rest
     // is constant.
@@ -81,8 +81,8 @@ package final class FuseSession: @unchecked Sendable {
     /// Whether the threads have ended: somebody unmounted it from outside, or the kernel aborted the connection.
     package var hasEnded: Bool { ended.load(ordering: .acquiring) }
 
-    /// Unmounts, waits for the threads, and frees what libfuse holds. Blocks until the last request was answered; call it
-    /// once, from a thread that may block, while the engine still serves.
+    /// Unmounts, waits for the threads, and frees what libfuse holds. Blocks until the last request was answered; call
+    /// it once, from a thread that may block, while the engine still serves.
     package func unmount() {
         guard let session else { return }
         fuse_session_exit(session)

@@ -20,8 +20,8 @@ package enum Filesystem: String, CaseIterable, Sendable {
     /// The user brings a filesystem of their own, or wants the bare device.
     case none
 
-    /// At 256 TiB the group descriptors no longer fit into one group, mkfs spreads them over the whole disk (`meta_bg`), and
-    /// every mount reads one chunk every 8 GiB. 64 TiB is the largest that was measured without that.
+    /// At 256 TiB the group descriptors no longer fit into one group, mkfs spreads them over the whole disk
+    /// (`meta_bg`), and every mount reads one chunk every 8 GiB. 64 TiB is the largest that was measured without that.
     package static let ext4BytesMax: UInt64 = 64 << 40
     /// What mkfs.xfs asks for.
     package static let xfsBytesMin: UInt64 = 300 << 20
@@ -40,8 +40,8 @@ package enum Filesystem: String, CaseIterable, Sendable {
     ///
     /// - Parameters:
     ///   - name: becomes the label, as far as it fits (16 bytes for ext4, 12 for xfs).
-    /// - Throws: `notEmpty` when there is anything, and nothing was written; `unsuitable` when the disk has not the size
-    ///   for this filesystem; `failed` when mkfs fails, and its traces are wiped.
+    /// - Throws: `notEmpty` when there is anything, and nothing was written; `unsuitable` when the disk has not the
+    ///   size for this filesystem; `failed` when mkfs fails, and its traces are wiped.
     package func format(
         _ device: LoopDevice,
         name: String,
@@ -77,9 +77,9 @@ package enum Filesystem: String, CaseIterable, Sendable {
     /// The options to mount with, besides those that the user wants.
     ///
     /// `noinit_itable`: the kernel would otherwise write zeros into all inode tables in the background, 64 GiB for
-    /// 16 TiB, and each of them would become dirty data for the remote. Leaving that out for ever is safe here: the tables
-    /// of groups not used yet are marked so under the descriptors' checksums, the kernel clears each inode when it
-    /// hands it out, and what was never written on a disk of ours reads as zeros anyway.
+    /// 16 TiB, and each of them would become dirty data for the remote. Leaving that out for ever is safe here: the
+    /// tables of groups not used yet are marked so under the descriptors' checksums, the kernel clears each inode when
+    /// it hands it out, and what was never written on a disk of ours reads as zeros anyway.
     package var mountOptions: [String] {
         switch self {
         case .ext4: ["noatime", "noinit_itable"]
@@ -91,9 +91,10 @@ package enum Filesystem: String, CaseIterable, Sendable {
     /// mkfs and its options, without the device.
     ///
     /// For ext4: nothing is discarded, for the disk is new, and neither the journal nor the inode tables are written
-    /// (`lazy_…`). Metadata is packed in flexible groups of 512 GiB (`-G 4096`), so that bitmaps and inode tables share few
-    /// chunks instead of dirtying one chunk every 2 GiB. Not `sparse_super2`, though it saves another 180 MiB at 16 TiB:
-    /// the kernel refuses to grow such a filesystem online. Not `meta_bg`: a mount would read one chunk every 8 GiB.
+    /// (`lazy_…`). Metadata is packed in flexible groups of 512 GiB (`-G 4096`), so that bitmaps and inode tables share
+    /// few chunks instead of dirtying one chunk every 2 GiB. Not `sparse_super2`, though it saves another 180 MiB at 16
+    /// TiB: the kernel refuses to grow such a filesystem online. Not `meta_bg`: a mount would read one chunk every 8
+    /// GiB.
     func formatArguments(bytes: UInt64, name: String) -> [String] {
         switch self {
         case .ext4:

@@ -22,8 +22,8 @@ package enum HostCheck {
         return problems
     }
 
-    /// Whether a path lies on the filesystem mounted at `mountPoint`, or would lie there once it is mounted, going by names,
-    /// and by the device when the path exists: a cache there would wait for itself.
+    /// Whether a path lies on the filesystem mounted at `mountPoint`, or would lie there once it is mounted, going by
+    /// names, and by the device when the path exists: a cache there would wait for itself.
     ///
     /// - Parameter path: absolute; need not exist. Blocks.
     package static func liesOn(_ path: String, mountPoint: String) throws(HostError) -> Bool {

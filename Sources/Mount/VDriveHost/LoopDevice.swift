@@ -6,7 +6,8 @@ package import Linux
 /// - 4096-byte sectors, direct I/O, no autoclear: without direct I/O every page would be cached twice, and dirty pages
 ///   would pile up between the filesystem and the daemon.
 /// - `losetup` does the calls (LOOP_CTL_GET_FREE and LOOP_CONFIGURE, again when somebody else was faster), because they
-///   ask the image's filesystem, which is the daemon; see `runTool`. What it did is verified in `/sys`, which asks nobody.
+///   ask the image's filesystem, which is the daemon; see `runTool`. What it did is verified in `/sys`, which asks
+///   nobody.
 package struct LoopDevice: Hashable, Sendable {
     package static let sectorBytes = 4096
     private static let toolSeconds = 60

@@ -1,10 +1,10 @@
 package import Linux
 
-/// What a daemon that died has left: a FUSE mount that nobody serves, the loop devices on its image, and the filesystems
-/// on those.
+/// What a daemon that died has left: a FUSE mount that nobody serves, the loop devices on its image, and the
+/// filesystems on those.
 ///
-/// Cleaned from the top down: filesystems, loop devices, FUSE mount. Whatever cannot go at once is taken out of the tree
-/// (lazily), and goes when its last user does. A second run finds nothing, and does nothing.
+/// Cleaned from the top down: filesystems, loop devices, FUSE mount. Whatever cannot go at once is taken out of the
+/// tree (lazily), and goes when its last user does. A second run finds nothing, and does nothing.
 package struct StaleMounts: Sendable {
     /// What was cleaned, for the log.
     package struct Report: Hashable, Sendable {
@@ -49,8 +49,8 @@ package struct StaleMounts: Sendable {
         }
     }
 
-    /// A FUSE mount whose daemon is gone answers everything with ENOTCONN. Asked by a child, because a daemon that hangs
-    /// would let the one who asks hang too.
+    /// A FUSE mount whose daemon is gone answers everything with ENOTCONN. Asked by a child, because a daemon that
+    /// hangs would let the one who asks hang too.
     private func refuseLiving() throws(HostError) {
         guard let entry = try MountTable.current().entry(at: fuseFolder), entry.isFuse else { return }
         do throws(HostError) {

@@ -8,14 +8,14 @@ internal import Synchronization
 ///
 /// - Admission is done here and not by libcurl's connection limits, because the time limits of a transfer that libcurl
 ///   holds back run while it waits.
-/// - Idle easy handles are kept per origin and account, since a handle remembers the server's Digest challenge: the next
-///   request over it authenticates at once. A handle whose transfer failed is thrown away.
+/// - Idle easy handles are kept per origin and account, since a handle remembers the server's Digest challenge: the
+///   next request over it authenticates at once. A handle whose transfer failed is thrown away.
 /// - The scheme of authentication is learned per origin and account. While it is unknown libcurl asks first
 ///   (one 401); afterwards the header goes out with the first try. Basic is sent to nobody who has not asked for it.
-/// - A request that must not be sent twice cannot begin with a challenge, which is a first sending. Over a handle that has
-///   no challenge yet a HEAD of the same URL goes ahead and asks for it.
-/// - A server that closes many idle connections at once leaves dead ones here, which libcurl does not recognise when the
-///   farewell of TLS is still unread. It tries five of them and gives up; the request then gets a new connection.
+/// - A request that must not be sent twice cannot begin with a challenge, which is a first sending. Over a handle that
+///   has no challenge yet a HEAD of the same URL goes ahead and asks for it.
+/// - A server that closes many idle connections at once leaves dead ones here, which libcurl does not recognise when
+///   the farewell of TLS is still unread. It tries five of them and gives up; the request then gets a new connection.
 struct LoopState {
     /// A server, seen through one account.
     private struct Peer: Hashable {

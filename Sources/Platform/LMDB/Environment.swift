@@ -4,7 +4,8 @@ import Glibc
 /// One LMDB file and its lock file, mapped into memory.
 ///
 /// Notes on the design
-/// - A commit is always synced: MDB_NOSYNC and its like do not exist here, because a power cut could then lose the file.
+/// - A commit is always synced: MDB_NOSYNC and its like do not exist here, because a power cut could then lose the
+///   file.
 /// - The file is written with `pwrite`, not through the map: a stray pointer of ours cannot reach it.
 /// - MDB_NOTLS: a read transaction belongs to its value, not to its thread, so tasks may hold them.
 /// - One process opens an environment at a time, once: LMDB's own locks break when it is opened twice in a process.
@@ -92,7 +93,8 @@ package final class Environment: @unchecked Sendable {
         WriteTransaction(try begin(flags: 0), self)
     }
 
-    /// Lets the file grow further. Waits for nobody: the caller sees to it that no transaction is open, which is checked.
+    /// Lets the file grow further. Waits for nobody: the caller sees to it that no transaction is open, which is
+    /// checked.
     ///
     /// - Parameter mapBytes: as at opening; smaller than now is ignored.
     package func grow(to mapBytes: Int) throws(LMDBError) {

@@ -3,8 +3,8 @@ import Glibc
 
 /// Address space that costs memory only where it is touched: anonymous, private, filled with zeros, without reserve.
 ///
-/// Under `mlockall` with `MCL_ONFAULT` (`ProcessFlags.lockMemory`) the same holds: touched pages stay, others cost nothing.
-/// Huge pages are refused for it, because one touched word would then cost 2 MiB.
+/// Under `mlockall` with `MCL_ONFAULT` (`ProcessFlags.lockMemory`) the same holds: touched pages stay, others cost
+/// nothing. Huge pages are refused for it, because one touched word would then cost 2 MiB.
 // SAFETY: the pointer and the length never change after init, and the mapping lives exactly as long as the object; who
 // may touch which bytes, and by which atomics, is the owner's rule.
 package final class MappedRegion: @unchecked Sendable {

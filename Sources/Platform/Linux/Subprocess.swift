@@ -183,8 +183,8 @@ private struct Child: ~Copyable {
         }
     }
 
-    /// Kills the child's process group and reaps the child, unless it hangs in the kernel (a device that does not answer):
-    /// then nobody can end it, and it is left behind rather than waited for.
+    /// Kills the child's process group and reaps the child, unless it hangs in the kernel (a device that does not
+    /// answer): then nobody can end it, and it is left behind rather than waited for.
     func kill() {
         Glibc.kill(-process, SIGKILL)
         var wait = pollfd(fd: end.descriptor, events: Int16(POLLIN), revents: 0)

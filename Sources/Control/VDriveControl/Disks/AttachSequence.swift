@@ -12,11 +12,12 @@ import VDriveProtocol
 /// Down: unmount · loop device · FUSE unmount in the kernel (no more intake) · flush and commit · engine closes
 ///
 /// Up, each step that fails undoes those before it, in reverse. Down, everything that can be refused because somebody
-/// uses it comes first and is put back, so that a refused detach leaves the disk attached; from the commit on there is no
-/// way back, and none is needed: what could not be committed stays on this machine and goes up after the next attach.
+/// uses it comes first and is put back, so that a refused detach leaves the disk attached; from the commit on there is
+/// no way back, and none is needed: what could not be committed stays on this machine and goes up after the next
+/// attach.
 ///
-/// Everything that blocks runs on `Host`'s threads. A mkfs on a thread of the cooperative pool would wait for the engine,
-/// which runs there.
+/// Everything that blocks runs on `Host`'s threads. A mkfs on a thread of the cooperative pool would wait for the
+/// engine, which runs there.
 struct AttachSequence: Sendable {
     /// What to attach and how; the registry has settled all defaults.
     struct Plan: Sendable {

@@ -20,8 +20,8 @@ package import VDriveProtocol
 /// | attached | detach and the shutdown, which make it `detaching` before their first await |
 ///
 /// 1. A phase changes in one synchronous stretch; after every await it is read again.
-/// 2. `isAttachedAtStart` in a disk's file is true exactly while a user wants the disk attached: a shutdown leaves it, and
-///    so does an attach that fails at a start.
+/// 2. `isAttachedAtStart` in a disk's file is true exactly while a user wants the disk attached: a shutdown leaves it,
+///    and so does an attach that fails at a start.
 /// 3. A name is taken, by a disk or by a create that runs, before the first await of the create.
 /// 4. The disks' own tasks are children of `run()`: when it returns, none is left.
 package actor DiskRegistry: Service, CustomStringConvertible {

@@ -177,8 +177,8 @@ package struct Host: Sendable {
         }
     }
 
-    /// Writes out what a filesystem holds in the page cache. A program of its own waits for the disk, which may wait for
-    /// its remote for hours.
+    /// Writes out what a filesystem holds in the page cache. A program of its own waits for the disk, which may wait
+    /// for its remote for hours.
     func syncFilesystem(at path: String) async throws(RPCError) {
         let result: SubprocessResult
         do throws(SubprocessError) {

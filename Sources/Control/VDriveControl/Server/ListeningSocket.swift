@@ -2,8 +2,8 @@ import Glibc
 import Linux
 package import VDriveProtocol
 
-/// The control socket's place in the filesystem: taken without a moment in which the mode is wrong, never taken away from
-/// a daemon that answers.
+/// The control socket's place in the filesystem: taken without a moment in which the mode is wrong, never taken away
+/// from a daemon that answers.
 package struct ListeningSocket: ~Copyable {
     private static let backlog: CInt = 1024
 

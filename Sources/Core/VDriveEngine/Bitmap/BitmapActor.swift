@@ -4,9 +4,11 @@ internal import VDriveFormat
 internal import VDriveMetadata
 internal import VDriveModel
 
-/// The metadata of one disk: LMDB, the allocation bitmap, the map as known here. On a thread of its own, since LMDB blocks.
+/// The metadata of one disk: LMDB, the allocation bitmap, the map as known here. On a thread of its own, since LMDB
+/// blocks.
 ///
-/// It knows no remote: where a node of the map is not here, the answer says which one is needed, and the caller installs it.
+/// It knows no remote: where a node of the map is not here, the answer says which one is needed, and the caller
+/// installs it.
 actor BitmapActor {
     private nonisolated let executor: ThreadExecutor
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }

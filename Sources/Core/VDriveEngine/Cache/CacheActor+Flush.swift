@@ -3,7 +3,8 @@ internal import VDriveDataPlane
 internal import VDriveMetadata
 internal import VDriveModel
 
-/// Ordering rule 1: fdatasync, then the LMDB commit that records the pages, then the replies. Who waits together shares one.
+/// Ordering rule 1: fdatasync, then the LMDB commit that records the pages, then the replies. Who waits together shares
+/// one.
 extension CacheActor {
     /// What a waiting flush is woken with.
     enum FlushTurn: Sendable {
@@ -47,8 +48,8 @@ extension CacheActor {
         }
     }
 
-    /// Writes the records of all changed chunks, and what else the batch holds, after an fdatasync. With nothing to record
-    /// it is the fdatasync alone. The caller holds the recording lock.
+    /// Writes the records of all changed chunks, and what else the batch holds, after an fdatasync. With nothing to
+    /// record it is the fdatasync alone. The caller holds the recording lock.
     func record(_ batch: MetadataBatch) async throws(DiskError) {
         var batch = batch
         var chunks = changed
@@ -58,8 +59,8 @@ extension CacheActor {
             if chunk.rawValue < geometry.chunkCount, plane.table.load(chunk).slot == slot { chunks.insert(chunk) }
         }
         changed = []
-        // The snapshot comes before the fdatasync: a bit is set after its bytes are in the file, so that what the snapshot
-        // shows is durable when the fdatasync has returned (rule 3).
+        // The snapshot comes before the fdatasync: a bit is set after its bytes are in the file, so that what the
+        // snapshot shows is durable when the fdatasync has returned (rule 3).
         for chunk in chunks where batch.pages[chunk] == nil { batch.record(chunk, pageRecord(of: chunk)) }
         do throws(DiskError) {
             try await syncAndApply(batch)

@@ -9,8 +9,8 @@ internal import VDriveModel
 extension CacheActor {
     /// - Parameters:
     ///   - records: what LMDB says.
-    ///   - isClean: the last stop recorded everything; otherwise clean chunks are checked or dropped, dirty ones are true
-    ///     as recorded, and the rest of the cache is punched.
+    ///   - isClean: the last stop recorded everything; otherwise clean chunks are checked or dropped, dirty ones are
+    ///     true as recorded, and the rest of the cache is punched.
     ///   - dropsClean: another machine has written since: nothing clean is kept.
     func recover(
         _ records: [(ChunkIndex, PageRecord)],

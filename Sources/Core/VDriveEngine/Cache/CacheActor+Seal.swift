@@ -66,8 +66,8 @@ extension CacheActor {
         return CapturedChunk(chunk: chunk, buffer: buffer, present: present)
     }
 
-    /// The epoch's commit counts: LMDB learns it, then the dirty flags clear (ordering rule 6); pages written since stay
-    /// dirty.
+    /// The epoch's commit counts: LMDB learns it, then the dirty flags clear (ordering rule 6); pages written since
+    /// stay dirty.
     ///
     /// - Parameter batch: what the commit changes beside the chunks' records.
     func finishEpoch(

@@ -1,9 +1,9 @@
 internal import HeapModule
 internal import VDriveModel
 
-/// Least recently used, exactly: a heap by the access ticks that were known when a chunk was filed, corrected when it comes
-/// to the top. A tick only grows, so a filed tick is a lower bound and the first chunk whose filed tick is still true is
-/// the least recently used one.
+/// Least recently used, exactly: a heap by the access ticks that were known when a chunk was filed, corrected when it
+/// comes to the top. A tick only grows, so a filed tick is a lower bound and the first chunk whose filed tick is still
+/// true is the least recently used one.
 struct LRUPolicy: EvictionPolicy {
     private struct Filed: Comparable {
         var tick: UInt64

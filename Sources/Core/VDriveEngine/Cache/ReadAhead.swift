@@ -2,8 +2,8 @@ internal import VDriveModel
 
 /// Tells sequential readers from random ones, and says what to fetch before it is asked for.
 ///
-/// Only misses come here, and the first hit on a marked chunk. A window of chunks doubles as long as the reader follows it.
-/// A value without clock, I/O or await.
+/// Only misses come here, and the first hit on a marked chunk. A window of chunks doubles as long as the reader follows
+/// it. A value without clock, I/O or await.
 struct ReadAhead {
     struct Plan {
         /// The reader is sequential: take the rest of the chunk too.
@@ -59,8 +59,8 @@ struct ReadAhead {
         return extend(index, from: chunk, geometry)
     }
 
-    /// Sequential: a little further in the same chunk, or at the beginning of the next. Readers that send several requests
-    /// at a time arrive a little out of order.
+    /// Sequential: a little further in the same chunk, or at the beginning of the next. Readers that send several
+    /// requests at a time arrive a little out of order.
     private func follows(_ stream: Stream, _ chunk: ChunkIndex, _ pages: Range<Int>) -> Bool {
         let slack = 512
         if chunk == stream.chunk {

@@ -6,8 +6,8 @@ internal import VDriveMetadata
 internal import VDriveModel
 internal import VDriveStore
 
-/// Attaching: claim a term, then read the state, then decide what local state is worth (ordering rule 8), then write the
-/// new term's first commit.
+/// Attaching: claim a term, then read the state, then decide what local state is worth (ordering rule 8), then write
+/// the new term's first commit.
 struct Attachment: Sendable {
     let options: DiskOptions
     let descriptor: DiskDescriptor
@@ -74,7 +74,8 @@ struct Attachment: Sendable {
         return id
     }
 
-    /// The records of a cache that is gone would be read as zeros: they are forgotten, and what was dirty is said to be lost.
+    /// The records of a cache that is gone would be read as zeros: they are forgotten, and what was dirty is said to be
+    /// lost.
     private func forgetLostCache() async throws(DiskError) {
         let records = try await bitmap.pageRecords()
         let dirtyPages = records.reduce(0) { $0 + $1.1.dirty.count }

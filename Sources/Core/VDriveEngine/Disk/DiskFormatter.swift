@@ -5,8 +5,8 @@ package import VDriveStore
 
 /// Making a disk on a remote, and finding one that is there.
 package enum DiskFormatter {
-    /// Makes a disk: checks that the remote can be written, finds out how a term can be claimed there, writes `vdrive.json`.
-    /// When it throws, it has taken back what it wrote.
+    /// Makes a disk: checks that the remote can be written, finds out how a term can be claimed there, writes
+    /// `vdrive.json`. When it throws, it has taken back what it wrote.
     ///
     /// - Throws: `exists` when there is a disk already.
     package static func create(

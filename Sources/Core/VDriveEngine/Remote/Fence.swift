@@ -7,8 +7,8 @@ internal import VDriveStore
 
 /// Terms: claiming one, and finding out that somebody claimed a higher one.
 ///
-/// Claim-then-read against write-then-look: whoever attaches claims a term and then reads the commits; whoever commits puts
-/// the commit and then looks for a higher term. One of the two always sees the other.
+/// Claim-then-read against write-then-look: whoever attaches claims a term and then reads the commits; whoever commits
+/// puts the commit and then looks for a higher term. One of the two always sees the other.
 final class Fence: Sendable {
     private let store: RemoteStore
     private let descriptor: DiskDescriptor

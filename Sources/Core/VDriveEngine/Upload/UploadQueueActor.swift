@@ -10,8 +10,8 @@ internal import VDriveStore
 /// ## Notes on the design
 /// One epoch is in flight. Its chunks are captured, completed from their base, compressed and put in parallel; then, in
 /// order: map nodes (at a checkpoint), the commit object, the look for a higher term, LMDB, the dirty flags.
-/// A step that fails is tried again for ever, with the same bytes: what was captured exists only here. Only the end of the
-/// daemon gives an epoch up; its pages are still dirty then, and the next start seals them anew.
+/// A step that fails is tried again for ever, with the same bytes: what was captured exists only here. Only the end of
+/// the daemon gives an epoch up; its pages are still dirty then, and the next start seals them anew.
 actor UploadQueueActor {
     private let plane: DataPlane
     private let cache: CacheActor
@@ -339,8 +339,8 @@ actor UploadQueueActor {
 
     // MARK: Trouble
 
-    /// Tries a step until it succeeds: remote trouble is never data trouble. Those who wait for a sync are told at the first
-    /// failure; what makes trying useless (fenced, an internal error) is thrown.
+    /// Tries a step until it succeeds: remote trouble is never data trouble. Those who wait for a sync are told at the
+    /// first failure; what makes trying useless (fenced, an internal error) is thrown.
     private nonisolated func persist<Value: Sendable>(
         _ step: @Sendable () async throws(DiskError) -> Value
     ) async throws(DiskError) -> Value {

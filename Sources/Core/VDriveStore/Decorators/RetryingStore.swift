@@ -4,10 +4,10 @@ package import VDriveModel
 
 /// Tries again what may succeed later: full-jitter exponential backoff, within a deadline and a budget.
 ///
-/// Everything may be repeated, since objects are immutable and deletes idempotent, but for a claim whose answer was lost:
-/// a second try would meet what the first one made. The driver calls that `uncertain`, and it is passed on; `unavailable`
-/// means that the claim was surely not made, as when a server is busy with somebody else's. When the caller's task is
-/// cancelled no further try is made.
+/// Everything may be repeated, since objects are immutable and deletes idempotent, but for a claim whose answer was
+/// lost: a second try would meet what the first one made. The driver calls that `uncertain`, and it is passed on;
+/// `unavailable` means that the claim was surely not made, as when a server is busy with somebody else's. When the
+/// caller's task is cancelled no further try is made.
 package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration {
     private let inner: any ObjectStore
     private let deadline: Duration?

@@ -9,8 +9,8 @@ package import VDriveModel
 ///
 /// - The top folder is opened once and everything goes through its descriptor: when a share is unmounted or replaced
 ///   under the daemon, nothing is written into the empty mount point instead. It is made by the first write.
-/// - A put writes a temporary file beside the object, syncs it, renames it and syncs the folder: an object is there whole
-///   or not at all, and stays there. Folders that were made on the way are synced too.
+/// - A put writes a temporary file beside the object, syncs it, renames it and syncs the folder: an object is there
+///   whole or not at all, and stays there. Folders that were made on the way are synced too.
 /// - All calls block, so they run on a few threads of the store's own.
 /// - Temporary files of a crash stay behind, hidden from `list`; nothing refers to them.
 package final class FileStore: ObjectStore {

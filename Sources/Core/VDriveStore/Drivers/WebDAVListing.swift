@@ -38,8 +38,8 @@ enum WebDAVListing {
 
     /// The direct children among the entries of a listing with depth 1.
     ///
-    /// - Parameter folder: the decoded path that was asked for. A server behind a proxy may call it by another path; then
-    ///   the shortest of the folders is taken for it.
+    /// - Parameter folder: the decoded path that was asked for. A server behind a proxy may call it by another path;
+    ///   then the shortest of the folders is taken for it.
     static func children(of entries: [Entry], folder: String) -> [StoreListing] {
         let isKnown = entries.contains { $0.path == folder }
         let shortest = entries.filter(\.isFolder).map(\.path).min { $0.utf8.count < $1.utf8.count }

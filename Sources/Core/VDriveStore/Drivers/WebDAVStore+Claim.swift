@@ -24,8 +24,8 @@ extension WebDAVStore {
         }
     }
 
-    /// A fresh object that carries a token is moved to the name. It lies in the same folder, since a move across folders
-    /// is a copy on some servers.
+    /// A fresh object that carries a token is moved to the name. It lies in the same folder, since a move across
+    /// folders is a copy on some servers.
     private func claimByMove(_ name: ObjectName) async throws(StoreError) -> Bool {
         let token = freshToken()
         let source = ObjectName((name.folder.map { $0 + "/" } ?? "") + "claim-" + token)

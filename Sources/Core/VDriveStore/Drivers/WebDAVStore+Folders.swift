@@ -46,8 +46,8 @@ final class KnownFolders: Sendable {
 }
 
 extension WebDAVStore {
-    /// Runs an act that needs the folder of `name`; when its answer looks as if the folder were missing, makes the folder
-    /// and runs the act once more.
+    /// Runs an act that needs the folder of `name`; when its answer looks as if the folder were missing, makes the
+    /// folder and runs the act once more.
     func makingFolders(
         for name: ObjectName,
         _ act: () async throws(StoreError) -> HTTPResponse
@@ -69,8 +69,8 @@ extension WebDAVStore {
         return try await act()
     }
 
-    /// Makes a folder and what is missing above it. A refusal is left for the act that needs the folder to report: there
-    /// are servers that let an account write where it may not make folders.
+    /// Makes a folder and what is missing above it. A refusal is left for the act that needs the folder to report:
+    /// there are servers that let an account write where it may not make folders.
     ///
     /// - Parameter path: percent-encoded, from the server's top, without a slash at the end; "" is the top.
     /// - Returns: whether it is there now.

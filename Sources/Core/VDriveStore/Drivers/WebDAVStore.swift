@@ -5,11 +5,11 @@ package import VDriveModel
 ///
 /// Notes on the design (what servers really answer was measured; the sentences below name the odd ones)
 ///
-/// - Folders are made before the first object goes into them, deepest first, and remembered: a PUT into a missing folder
-///   would carry its whole body in vain (409, or 500 from nginx). When somebody removes one, the PUT's answer shows it;
-///   the folder is made anew and the PUT repeated once.
-/// - A ranged GET must come back as 206 with the very range. A server that ignores ranges sends 200 and the whole object;
-///   the range is cut out of it. One that sends 200 with a Content-Range means it.
+/// - Folders are made before the first object goes into them, deepest first, and remembered: a PUT into a missing
+///   folder would carry its whole body in vain (409, or 500 from nginx). When somebody removes one, the PUT's answer
+///   shows it; the folder is made anew and the PUT repeated once.
+/// - A ranged GET must come back as 206 with the very range. A server that ignores ranges sends 200 and the whole
+///   object; the range is cut out of it. One that sends 200 with a Content-Range means it.
 /// - No PUT carries a Content-Range: Apache would write a part of the object, others replace the whole.
 /// - An answer that is lost leaves a claim open (`uncertain`), unless the object itself tells who made it.
 package final class WebDAVStore: ObjectStore {
