@@ -61,7 +61,7 @@ let floors: [[Room]] = [
         Room(name: "VDriveFormat", folder: "Core", uses: ["VDriveModel", "Codec"]),
         Room(name: "VDriveStore", folder: "Core", uses: ["VDriveModel", "Curl", "Linux"], packages: logging),
     ],
-    [Room(name: "VDriveMetadata", folder: "Core", uses: ["VDriveModel", "VDriveFormat", "LMDB"])],
+    [Room(name: "VDriveMetadata", folder: "Core", uses: ["VDriveModel", "VDriveFormat", "Codec", "LMDB"])],
     // 3: the ground that FUSE threads and actors share
     [Room(name: "VDriveDataPlane", folder: "Core", uses: ["VDriveModel", "Linux"])],
     // 4: engine and host; the kernel's side (VDriveFuse) cannot name an actor

@@ -24,7 +24,7 @@ import Testing
 
     @Test func `a futex sleeps, times out, and sees a change`() throws {
         let region = try MappedRegion(byteCount: 4096)
-        // The word outlives both threads: `region` is used to the end of the test.
+        // SAFETY: the word outlives both threads: `region` is used to the end of the test.
         nonisolated(unsafe) let word = region.base.assumingMemoryBound(to: UInt32.self)
         #expect(Futex.wait(word, expected: 1) == .changed)
         #expect(Futex.wait(word, expected: 0, timeout: .milliseconds(5)) == .timedOut)

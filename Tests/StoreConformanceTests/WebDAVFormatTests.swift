@@ -24,7 +24,8 @@ struct WebDAVFormatTests {
             <D:status>HTTP/1.1 200 OK</D:status></D:propstat>
             <D:propstat><D:prop><D:getcontentlength>99</D:getcontentlength></D:prop>
             <D:status>HTTP/1.1 404 Not Found</D:status></D:propstat></D:response>
-            <D:response><D:href>/dav/x/sub/</D:href><D:propstat><D:prop><D:resourcetype><D:collection /></D:resourcetype>
+            <D:response><D:href>/dav/x/sub/</D:href><D:propstat><D:prop><D:resourcetype>
+            <D:collection /></D:resourcetype>
             </D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>
             """
         #expect(try children(xml, of: "/dav/x") == expected)
@@ -33,13 +34,16 @@ struct WebDAVFormatTests {
     @Test("a listing without prefixes, with whole URLs, and another path for the folder")
     func wholeURLs() throws {
         let xml = """
-            <multistatus xmlns="DAV:"><response><href>http://inner:80/y</href><propstat><prop><resourcetype><collection/>
+            <multistatus xmlns="DAV:"><response><href>http://inner:80/y</href><propstat><prop><resourcetype>
+            <collection/>
             </resourcetype></prop><status>HTTP/1.1 200 OK</status></propstat></response>
             <response><href><![CDATA[http://inner:80/y/a%20b&c]]></href><propstat><prop><resourcetype></resourcetype>
             <getcontentlength> 12 </getcontentlength></prop><status>HTTP/1.1 200</status></propstat></response>
-            <response><href>http://inner:80/y/sub</href><propstat><prop><resourcetype><collection/></resourcetype></prop>
+            <response><href>http://inner:80/y/sub</href><propstat><prop><resourcetype>
+            <collection/></resourcetype></prop>
             <status>HTTP/1.1 200 OK</status></propstat></response>
-            <response><href>http://inner:80/y/sub/deep</href><propstat><prop/><status>HTTP/1.1 200 OK</status></propstat>
+            <response><href>http://inner:80/y/sub/deep</href><propstat><prop/>
+            <status>HTTP/1.1 200 OK</status></propstat>
             </response></multistatus>
             """
         #expect(try children(xml, of: "/dav/x") == expected)

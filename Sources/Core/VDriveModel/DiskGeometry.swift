@@ -81,7 +81,8 @@ package enum GeometryError: Error, Equatable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .chunkBytes(let bytes):
-            "The chunk size \(bytes) is not a power of two from 64 KiB to 16 MiB; choose one, or leave it out for 4 MiB."
+            "The chunk size \(bytes) is not a power of two from 64 KiB to 16 MiB; "
+                + "choose one, or leave it out for 4 MiB."
         case .diskBytes(let bytes):
             "The size \(bytes) is out of range; choose from one chunk to 1 EiB."
         case .notMultiple(let bytes, let chunkBytes):

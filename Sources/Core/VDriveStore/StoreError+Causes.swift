@@ -10,7 +10,8 @@ extension StoreError {
     static func tooShort(_ name: ObjectName, length: Int, range: Range<Int>) -> StoreError {
         StoreError(
             .corrupt,
-            "The object \(name) has \(length) bytes; the bytes \(range.lowerBound) to \(range.upperBound - 1) were asked for."
+            "The object \(name) has \(length) bytes; "
+                + "the bytes \(range.lowerBound) to \(range.upperBound - 1) were asked for."
         )
     }
 

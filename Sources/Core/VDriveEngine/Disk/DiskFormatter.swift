@@ -20,7 +20,8 @@ package enum DiskFormatter {
         } catch  where error.kind == .invalid && error.message.isEmpty {
             throw DiskError(
                 .exists,
-                "There is a disk already at \(store.reads.location); attach it with «vdrivectl import», or choose another folder."
+                "There is a disk already at \(store.reads.location); "
+                    + "attach it with «vdrivectl import», or choose another folder."
             )
         } catch {
             throw DiskError(error)

@@ -287,7 +287,8 @@ actor UploadQueueActor {
         if let taken {
             throw DiskError(
                 .fenced,
-                "Another machine has taken this disk over with term \(taken); nothing more is written, dirty data is kept."
+                "Another machine has taken this disk over with term \(taken); "
+                    + "nothing more is written, dirty data is kept."
             )
         }
         var next = superblock
