@@ -9,7 +9,7 @@ import VDriveStore
 @Suite struct RandomWorldTests {
     @Test(
         "random operations give what a plain array gives",
-        arguments: [UInt64(1), 2, 3, 4, 5, 6], [64 << 10, 1 << 20])
+        arguments: [UInt64(1), 2, 3, 4], [64 << 10, 1 << 20])
     func randomOperations(seed: UInt64, chunkBytes: Int) async throws {
         var random = SeededGenerator(seed: seed)
         let diskBytes = 16 << 20
@@ -17,7 +17,7 @@ import VDriveStore
             diskBytes: UInt64(diskBytes), chunkBytes: chunkBytes, cacheBytes: UInt64(6 << 20))
         try await world.attach()
         var shadow = [UInt8](repeating: 0, count: diskBytes)
-        for step in 0..<1_500 {
+        for step in 0..<1_000 {
             let isAligned = Bool.random(using: &random)
             var count = Int.random(in: 1...(Bool.random(using: &random) ? 8192 : 400_000), using: &random)
             var offset = Int.random(in: 0..<diskBytes, using: &random)
@@ -29,7 +29,8 @@ import VDriveStore
             let range = offset..<offset + count
             switch Int.random(in: 0..<100, using: &random) {
             case 0..<40:
-                let bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: step) ^ UInt8.random(in: 0...3, using: &random) }
+                var bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: step), count: count)
+                bytes[Int.random(in: 0..<count, using: &random)] = UInt8.random(in: .min ... .max, using: &random)
                 try await world.write(UInt64(offset), bytes)
                 shadow.replaceSubrange(range, with: bytes)
             case 40..<80:
@@ -37,7 +38,7 @@ import VDriveStore
                 try #require(found == Array(shadow[range]), "seed \(seed) step \(step) at \(offset) + \(count)")
             case 80..<88:
                 try await world.deallocate(UInt64(offset), UInt64(count))
-                for index in range { shadow[index] = 0 }
+                shadow.replaceSubrange(range, with: repeatElement(0, count: count))
             case 88..<92: try await world.flush()
             case 92..<95: try await world.disk.sync()
             case 95..<97: _ = try await world.disk.evict(wait: Bool.random(using: &random))

@@ -20,7 +20,9 @@ enum EngineLimits {
     /// Decoded map nodes kept in memory: about 100 KiB each.
     static let nodesInMemory = 128
     /// Garbage objects deleted after one commit, so that uploads do not starve.
-    static let deletesPerCommit = 512
+    static let deletesPerRound = 512
+    /// Rounds at a detach; what is left after them goes with the next attach.
+    static let sweepRoundsMax = 64
     static let parallelDeletes = 8
     /// Threads for I/O on the cache file.
     static let cacheThreads = 4

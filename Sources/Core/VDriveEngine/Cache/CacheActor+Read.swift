@@ -90,9 +90,15 @@ extension CacheActor {
         case .unknown where !unverified.contains(chunk):
             plane.table.update(chunk) { $0.becoming(.hole, dirty: false, slot: 0) }
         case .partial:
-            plane.pages.insert(word.slot, 0..<geometry.pagesPerChunk, dirty: false)
+            await close(chunk)
             changed.insert(chunk)
-            plane.table.update(chunk) { $0.becoming(.full, dirty: word.isDirty, slot: word.slot) }
+            if word.isDirty {
+                plane.pages.insert(word.slot, 0..<geometry.pagesPerChunk, dirty: false)
+            } else {
+                freeSlots.append(word.slot)
+            }
+            let slot = word.isDirty ? word.slot : 0
+            plane.table.update(chunk) { $0.becoming(.full, dirty: word.isDirty, slot: slot).closing(false) }
         case .unknown, .hole, .full: break
         }
     }
@@ -110,7 +116,7 @@ extension CacheActor {
         let reserved = frames.count * geometry.pagesPerFrame
         await makeRoom(pages: reserved)
         var used = 0
-        defer { plane.counters.freePages.add(reserved - used, ordering: .relaxed) }
+        defer { release(pages: reserved, used: used) }
         let raw = try await remote.frames(of: chunk, entry: entry, frames)
         // Only bytes of the object that is the chunk's base now may be filled in.
         guard try await remote.entry(for: chunk)?.version == entry.version else { return }
@@ -162,7 +168,8 @@ extension CacheActor {
     private func publishFill(_ chunk: ChunkIndex, _ word: ChunkWord, _ pages: PageSet) {
         changed.insert(chunk)
         let wasClean = !word.isDirty
-        if pages.isFull {
+        // A dirty chunk can be partial without a page: one that was opened for a write that had to wait for its edges.
+        if pages.isFull, word.presence == .unknown {
             plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0).closing(false) }
         } else {
             let slot = word.presence == .partial ? word.slot : takeSlot()

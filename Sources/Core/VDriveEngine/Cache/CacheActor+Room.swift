@@ -8,10 +8,10 @@ internal import VDriveModel
 extension CacheActor {
     /// Reserves pages, evicting clean chunks, and waiting for uploads when all is dirty. Never fails: the guest waits.
     func makeRoom(pages: Int) async {
-        if plane.counters.reserve(pages: pages) { return }
+        if reserve(pages) { return }
         while true {
             await recount()
-            if plane.counters.reserve(pages: pages) { return }
+            if reserve(pages) { return }
             if isEvicting {
                 await withCheckedContinuation { roomWaiters.append($0) }
                 continue
@@ -27,6 +27,19 @@ extension CacheActor {
                 await pause(EngineLimits.roomPoll)
             }
         }
+    }
+
+    private func reserve(_ pages: Int) -> Bool {
+        guard plane.counters.reserve(pages: pages) else { return false }
+        reservedPages += pages
+        reservedEver += pages
+        return true
+    }
+
+    /// Ends a reservation: what was not filled is free again.
+    func release(pages: Int, used: Int) {
+        reservedPages -= pages
+        plane.counters.freePages.add(pages - used, ordering: .relaxed)
     }
 
     /// The cache's filesystem is full although the limit is not reached: somebody else filled it.
@@ -49,13 +62,17 @@ extension CacheActor {
         do { try await Task.sleep(for: duration) } catch { await Task.yield() }
     }
 
-    /// Sets the count of free pages from what the filesystem allocates. The counts in between may be too low (a clean page
-    /// rewritten is counted again), never too high by more than the writes under way.
+    /// Sets the count of free pages from what the filesystem allocates and what is reserved for writes under way. The counts
+    /// in between may be too low (a clean page rewritten is counted again), never too high by more than one write a thread.
     func recount() async {
         let cache = plane.cache
+        let reservedBefore = reservedPages
+        let everBefore = reservedEver
         do throws(Errno) {
             let allocated = try await onDisk { () throws(Errno) in try cache.allocatedBytes() }
-            let free = (Int(limitBytes) - Int(allocated)) / DiskGeometry.pageBytes
+            // What was reserved during the measurement is not in it either.
+            let reserved = reservedBefore + reservedEver - everBefore
+            let free = (Int(limitBytes) - Int(allocated)) / DiskGeometry.pageBytes - reserved
             plane.counters.freePages.add(
                 free - plane.counters.freePages.load(ordering: .relaxed),
                 ordering: .relaxed

@@ -66,7 +66,7 @@ extension CacheActor {
     ) async -> WriteOutcome {
         let chunk = part.chunk
         var used = 0
-        defer { plane.counters.freePages.add(touched.count - used, ordering: .relaxed) }
+        defer { release(pages: touched.count, used: used) }
         do throws(DiskError) {
             try await becomeDirty(chunk)
         } catch {

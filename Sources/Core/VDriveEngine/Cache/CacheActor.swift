@@ -57,6 +57,9 @@ actor CacheActor {
     var inFlight: [FrameKey: [CheckedContinuation<Void, Never>]] = [:]
     var roomWaiters: [CheckedContinuation<Void, Never>] = []
     var isEvicting = false
+    /// Pages reserved by fills and writes under way, and ever.
+    var reservedPages = 0
+    var reservedEver = 0
     var flushWaiters: [CheckedContinuation<FlushTurn, Never>] = []
     var isFlushing = false
     var readAhead = ReadAhead()

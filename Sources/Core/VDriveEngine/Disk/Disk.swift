@@ -29,6 +29,13 @@ package final class Disk: Sendable {
     private let halt: AsyncStream<Never>
     private let haltSource: AsyncStream<Never>.Continuation
     private let failure = Mutex<DiskError?>(nil)
+    private let life = Mutex(Life())
+
+    /// Whether `run` is under way, and who waits for its end.
+    private struct Life {
+        var isRunning = false
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
 
     private init(
         options: DiskOptions,
@@ -145,6 +152,7 @@ package final class Disk: Sendable {
             remote: remote,
             bitmap: bitmap,
             fence: fence,
+            garbage: GarbageCollector(bitmap: bitmap, store: options.store.reads),
             superblock: outcome.superblock,
             logger: options.logger,
             now: { UInt64(time(nil)) }
@@ -166,6 +174,14 @@ package final class Disk: Sendable {
 
     /// Serves requests and uploads until `stop`.
     package func run() async {
+        life.withLock { $0.isRunning = true }
+        defer {
+            let waiters = life.withLock { life in
+                life.isRunning = false
+                return life.waiters
+            }
+            for waiter in waiters { waiter.resume() }
+        }
         let server = RequestServer(
             plane: dataPlane,
             cache: cache,
@@ -300,6 +316,17 @@ package final class Disk: Sendable {
         }
     }
 
+    /// Metadata may only be closed once nothing of `run` can ask for it.
+    private func runEnded() async {
+        await withCheckedContinuation { continuation in
+            let hasEnded = life.withLock { life in
+                if life.isRunning { life.waiters.append(continuation) }
+                return !life.isRunning
+            }
+            if hasEnded { continuation.resume() }
+        }
+    }
+
     /// Ends `run`: the last requests are answered, everything is recorded, and committed if that is wished and possible.
     /// FUSE must have ended before.
     ///
@@ -314,6 +341,10 @@ package final class Disk: Sendable {
         eventSource.finish()
         haltSource.finish()
         await uploads.stop()
+        await runEnded()
+        if commit, refusal == nil, let head = await uploads.head {
+            await GarbageCollector(bitmap: bitmap, store: options.store.reads).sweep(head: head.epoch)
+        }
         do throws(DiskError) {
             try await cache.recordAll()
             try await bitmap.noteCleanStop()

@@ -18,6 +18,7 @@ actor UploadQueueActor {
     private let remote: RemoteActor
     private let bitmap: BitmapActor
     private let fence: Fence
+    private let garbage: GarbageCollector
     private let logger: Logger
     private let now: @Sendable () -> UInt64
 
@@ -40,6 +41,7 @@ actor UploadQueueActor {
         remote: RemoteActor,
         bitmap: BitmapActor,
         fence: Fence,
+        garbage: GarbageCollector,
         superblock: Superblock,
         logger: Logger,
         now: @escaping @Sendable () -> UInt64
@@ -49,6 +51,7 @@ actor UploadQueueActor {
         self.remote = remote
         self.bitmap = bitmap
         self.fence = fence
+        self.garbage = garbage
         self.superblock = superblock
         self.logger = logger
         self.now = now
@@ -65,6 +68,8 @@ actor UploadQueueActor {
         while !Task.isCancelled, !isStopping {
             await sleep()
             await uploadOnce()
+            // After the answer to those who waited, and never in the way of those who wait now.
+            if let head = superblock.head, waiters.isEmpty { await garbage.collect(keepingCommitBefore: head.epoch) }
         }
         isRunning = false
         isStopping = true
@@ -158,7 +163,6 @@ actor UploadQueueActor {
         try await commit(uploaded, at: version)
         pendingBytes = 0
         logger.debug("epoch committed", metadata: ["epoch": "\(sealed.epoch)", "chunks": "\(sealed.chunks.count)"])
-        await deleteGarbage()
     }
 
     private func putChunks(_ chunks: [ChunkIndex], _ version: ObjectVersion) async throws(DiskError) -> [Uploaded] {
@@ -301,41 +305,6 @@ actor UploadQueueActor {
         superblock = next
         fence.checkpoint.set(record.checkpoint)
         await fence.hint(record.version)
-    }
-
-    private func deleteGarbage() async {
-        guard let head = superblock.head, head.epoch.rawValue > 1 else { return }
-        // The commit before the head stays whole: somebody may just be attaching from it.
-        let died = Epoch(head.epoch.rawValue - 1)
-        guard let records = try? await bitmap.garbage(diedBy: died, limit: EngineLimits.deletesPerCommit),
-            !records.isEmpty
-        else { return }
-        let store = remote.store.reads
-        let deleted = await withTaskGroup(of: GarbageRecord?.self) { group in
-            var deleted: [GarbageRecord] = []
-            var next = records.makeIterator()
-            for _ in 0..<EngineLimits.parallelDeletes {
-                if let record = next.next() { group.addTask { await Self.delete(record, store) } }
-            }
-            while let result = await group.next() {
-                guard let result else { continue }
-                deleted.append(result)
-                if let record = next.next() { group.addTask { await Self.delete(record, store) } }
-            }
-            return deleted
-        }
-        var batch = MetadataBatch()
-        batch.deletedGarbage = deleted
-        try? await bitmap.note(batch)
-    }
-
-    private static func delete(_ record: GarbageRecord, _ store: any ObjectStore) async -> GarbageRecord? {
-        do throws(StoreError) {
-            try await store.delete(record.name)
-            return record
-        } catch {
-            return nil
-        }
     }
 
     // MARK: Trouble

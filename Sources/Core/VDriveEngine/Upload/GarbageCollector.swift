@@ -1,0 +1,61 @@
+internal import VDriveMetadata
+internal import VDriveModel
+internal import VDriveStore
+
+/// Deletes objects that no kept commit refers to.
+///
+/// LMDB learns of garbage in the transaction that records the commit which made it garbage, so only after that commit has
+/// counted. A failed delete is tried again after the next commit.
+struct GarbageCollector: Sendable {
+    let bitmap: BitmapActor
+    let store: any ObjectStore
+
+    /// One round of deletes after a commit. What died with the head itself is left: somebody may just be attaching from
+    /// the commit before it.
+    func collect(keepingCommitBefore head: Epoch) async {
+        guard head.rawValue > 1 else { return }
+        _ = await round(diedBy: Epoch(head.rawValue - 1))
+    }
+
+    /// Deletes everything that the head does not need; at a detach, when no further commit will come by.
+    func sweep(head: Epoch) async {
+        for _ in 0..<EngineLimits.sweepRoundsMax {
+            if await round(diedBy: head) == 0 { return }
+        }
+    }
+
+    /// - Returns: objects deleted.
+    private func round(diedBy epoch: Epoch) async -> Int {
+        guard let records = try? await bitmap.garbage(diedBy: epoch, limit: EngineLimits.deletesPerRound),
+            !records.isEmpty
+        else { return 0 }
+        let deleted = await withTaskGroup(of: GarbageRecord?.self) { group in
+            var deleted: [GarbageRecord] = []
+            var next = records.makeIterator()
+            for _ in 0..<EngineLimits.parallelDeletes {
+                if let record = next.next() { group.addTask { await delete(record) } }
+            }
+            while let result = await group.next() {
+                // The first refusal ends the round: the next would only be refused too.
+                guard let result else { continue }
+                deleted.append(result)
+                if let record = next.next() { group.addTask { await delete(record) } }
+            }
+            return deleted
+        }
+        guard !deleted.isEmpty else { return 0 }
+        var batch = MetadataBatch()
+        batch.deletedGarbage = deleted
+        try? await bitmap.note(batch)
+        return deleted.count
+    }
+
+    private func delete(_ record: GarbageRecord) async -> GarbageRecord? {
+        do throws(StoreError) {
+            try await store.delete(record.name)
+            return record
+        } catch {
+            return nil
+        }
+    }
+}
