@@ -24,7 +24,7 @@ import VDriveModel
         let producers = 4
         let each = 20_000
         let taken = Atomic<Int>(0)
-        let seen = Mutex([UInt8](repeating: 0, count: producers * each))
+        let seen = AnswerCounts(count: producers * each)
         var threads: [NamedThread] = []
         for producer in 0..<producers {
             threads.append(
@@ -36,7 +36,8 @@ import VDriveModel
                             if value != nil { sched_yield() }
                         }
                     }
-                })
+                }
+            )
         }
         for consumer in 0..<3 {
             threads.append(
@@ -48,15 +49,16 @@ import VDriveModel
                             continue
                         }
                         taken.add(1, ordering: .relaxed)
-                        seen.withLock { $0[value] += 1 }
+                        seen.add(value)
                         // First in, first out: one consumer sees one producer's elements in order.
                         precondition(value % each > last[value / each], "out of order")
                         last[value / each] = value % each
                     }
-                })
+                }
+            )
         }
         for thread in threads { thread.join() }
-        #expect(seen.withLock { $0.allSatisfy { $0 == 1 } })
+        #expect(seen.all { $0 == 1 })
     }
 
     @Test("requests of many threads over a full ring are each answered once", arguments: [2, 16])
@@ -139,7 +141,8 @@ final class AnswerCounts: Sendable {
                     place.assumingMemoryBound(to: Atomic<UInt64>.self).pointee.add(1, ordering: .relaxed)
                 },
                 error: { _, _ in preconditionFailure() }
-            ))
+            )
+        )
         self.table = UnsafeTable(pointer: table)
     }
 
@@ -147,6 +150,11 @@ final class AnswerCounts: Sendable {
 
     func handle(_ number: Int) -> ReplyHandle {
         ReplyHandle(request: region.base + number * 8, table: UnsafePointer(table.pointer))
+    }
+
+    /// Counts one more, as an answer does. Atomic, not under a Mutex: the thread sanitizer does not know Swift's.
+    func add(_ number: Int) {
+        (region.base + number * 8).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.add(1, ordering: .relaxed)
     }
 
     func all(_ check: (UInt64) -> Bool) -> Bool {
