@@ -74,7 +74,9 @@ import VDriveStore
         let world = try await EngineWorld(diskBytes: 64 << 20, chunkBytes: 256 << 10, cacheBytes: 8 << 20)
         try await world.attach()
         for part in 0..<48 { try await world.write(UInt64(part) << 20, pattern(UInt8(part), 1 << 20)) }
-        for part in 0..<48 { #expect(try await world.read(UInt64(part) << 20, 1 << 20) == pattern(UInt8(part), 1 << 20)) }
+        for part in 0..<48 {
+            #expect(try await world.read(UInt64(part) << 20, 1 << 20) == pattern(UInt8(part), 1 << 20))
+        }
         let used = await world.disk.status().usedBytes
         #expect(used <= 9 << 20, "\(used) bytes of \(world.cacheBytes)")
         try await world.detach()
@@ -164,7 +166,9 @@ import VDriveStore
         try await world.detach()
         try world.loseMachine()
         try await world.attach()
-        for part in 0..<4 { #expect(try await world.read(UInt64(part) << 20, 1 << 20) == Array(shadow[part << 20..<(part + 1) << 20])) }
+        for part in 0..<4 {
+            #expect(try await world.read(UInt64(part) << 20, 1 << 20) == Array(shadow[part << 20..<(part + 1) << 20]))
+        }
         try await world.detach()
     }
 

@@ -51,7 +51,8 @@ final class EngineWorld: Sendable {
                 cacheBytes: cacheBytes,
                 logger: logger,
                 softwareVersion: "test"
-            ))
+            )
+        )
         let task = Task { await disk.run() }
         state.withLock { $0 = (disk, task) }
     }
@@ -128,7 +129,11 @@ struct Answer: Sendable {
         let table = UnsafeMutablePointer<ReplyTable>.allocate(capacity: 1)
         table.initialize(
             to: ReplyTable(
-                bytes: { AnswerBox.take($0).resume(returning: Answer(bytes: Array(UnsafeRawBufferPointer(start: $1, count: $2)))) },
+                bytes: {
+                    AnswerBox.take($0).resume(
+                        returning: Answer(bytes: Array(UnsafeRawBufferPointer(start: $1, count: $2)))
+                    )
+                },
                 file: { AnswerBox.take($0).resume(returning: Answer(bytes: Answer.read($1, $2, $3))) },
                 wrote: { box, _ in AnswerBox.take(box).resume(returning: Answer()) },
                 offset: { AnswerBox.take($0).resume(returning: Answer(offset: $1)) },
@@ -140,7 +145,8 @@ struct Answer: Sendable {
                         continuation.resume(throwing: Errno(rawValue: code))
                     }
                 }
-            ))
+            )
+        )
         return UnsafePointer(table)
     }()
 }

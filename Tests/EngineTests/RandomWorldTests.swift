@@ -9,12 +9,17 @@ import VDriveStore
 @Suite struct RandomWorldTests {
     @Test(
         "random operations give what a plain array gives",
-        arguments: [UInt64(1), 2, 3, 4], [64 << 10, 1 << 20])
+        arguments: [UInt64(1), 2, 3, 4],
+        [64 << 10, 1 << 20]
+    )
     func randomOperations(seed: UInt64, chunkBytes: Int) async throws {
         var random = SeededGenerator(seed: seed)
         let diskBytes = 16 << 20
         let world = try await EngineWorld(
-            diskBytes: UInt64(diskBytes), chunkBytes: chunkBytes, cacheBytes: UInt64(6 << 20))
+            diskBytes: UInt64(diskBytes),
+            chunkBytes: chunkBytes,
+            cacheBytes: UInt64(6 << 20)
+        )
         try await world.attach()
         var shadow = [UInt8](repeating: 0, count: diskBytes)
         for step in 0..<1_000 {

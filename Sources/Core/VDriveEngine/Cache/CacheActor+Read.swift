@@ -81,7 +81,8 @@ extension CacheActor {
         }
     }
 
-    /// A chunk without an object: unknown becomes a hole, partial becomes full (its absent pages are zeros in the file).
+    /// A chunk without an object: unknown becomes a hole, partial becomes full (its absent pages are zeros in the
+    /// file).
     private func publishZeroBase(_ chunk: ChunkIndex) async {
         await lock(chunk)
         defer { unlock(chunk) }

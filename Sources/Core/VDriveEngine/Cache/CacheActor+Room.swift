@@ -62,8 +62,9 @@ extension CacheActor {
         do { try await Task.sleep(for: duration) } catch { await Task.yield() }
     }
 
-    /// Sets the count of free pages from what the filesystem allocates and what is reserved for writes under way. The counts
-    /// in between may be too low (a clean page rewritten is counted again), never too high by more than one write a thread.
+    /// Sets the count of free pages from what the filesystem allocates and what is reserved for writes under way. The
+    /// counts in between may be too low (a clean page rewritten is counted again), never too high by more than one
+    /// write a thread.
     func recount() async {
         let cache = plane.cache
         let reservedBefore = reservedPages
@@ -164,7 +165,8 @@ extension CacheActor {
 }
 
 extension CacheActor {
-    /// Brings a chunk in before it is asked for. It never evicts for it beyond what reads would, and a failure is nobody's.
+    /// Brings a chunk in before it is asked for. It never evicts for it beyond what reads would, and a failure is
+    /// nobody's.
     func prefetch(_ chunk: ChunkIndex) async {
         guard !Task.isCancelled, chunk.rawValue < geometry.chunkCount else { return }
         let whole = ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes)

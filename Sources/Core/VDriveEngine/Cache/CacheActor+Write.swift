@@ -9,7 +9,8 @@ extension CacheActor {
     ///
     /// It never waits for the network, but for an edge page that is not there and for room.
     ///
-    /// - Throws: `DiskError` when the cache's filesystem fails otherwise than by being full, or an edge page cannot be had.
+    /// - Throws: `DiskError` when the cache's filesystem fails otherwise than by being full, or an edge page cannot be
+    /// had.
     func write(_ part: ChunkPart, _ buffer: PooledBuffer, from start: Int) async throws(DiskError) {
         let touched = geometry.pages(touchedBy: part.bytes)
         while true {

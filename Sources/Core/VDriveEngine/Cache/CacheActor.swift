@@ -15,12 +15,13 @@ internal import VDriveModel
 ///     partial ──fill──▶ full (clean) ──write──▶ full + dirty
 ///        └──write──▶ partial + dirty ──commit──▶ partial (clean) ──evict──▶ unknown
 ///
-/// A chunk's state changes only while its lock is held (`lock`, kept over awaits); a change that takes pages or the slot
-/// away, or that must not run beside hits, also closes the chunk: no new pins, the old ones drained. Inside an actor
-/// method, read-decide-write is one synchronous stretch, and after each await the word is read again.
+/// A chunk's state changes only while its lock is held (`lock`, kept over awaits); a change that takes pages or the
+/// slot away, or that must not run beside hits, also closes the chunk: no new pins, the old ones drained. Inside an
+/// actor method, read-decide-write is one synchronous stretch, and after each await the word is read again.
 ///
 /// Invariants, checked by `checkInvariants`:
-/// 1. A page that is not present has no bytes in the cache file: it reads there as zeros. (Writes that fail are punched.)
+/// 1. A page that is not present has no bytes in the cache file: it reads there as zeros. (Writes that fail are
+/// punched.)
 /// 2. `dirty` holds exactly the chunks whose word is dirty; the policy exactly the clean resident ones.
 /// 3. A chunk over an unallocated base has every page present.
 /// 4. `sealed` is empty, or holds chunks of one epoch, all of them dirty.

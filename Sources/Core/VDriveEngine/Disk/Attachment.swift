@@ -69,7 +69,10 @@ struct Attachment: Sendable {
         do throws(Errno) {
             try writeFileAtomically(identityPath, Array("\(hexadecimal(id, digits: 16))\n".utf8), mode: 0o600)
         } catch {
-            throw DiskError(.configuration, "The cache directory \(options.cacheDirectory) cannot be written: \(error).")
+            throw DiskError(
+                .configuration,
+                "The cache directory \(options.cacheDirectory) cannot be written: \(error)."
+            )
         }
         return id
     }
@@ -82,7 +85,8 @@ struct Attachment: Sendable {
         if dirtyPages > 0 {
             options.logger.critical(
                 "the cache directory is another one than before: changes that were not uploaded are lost",
-                metadata: ["disk": "\(options.name)", "bytes": "\(dirtyPages * DiskGeometry.pageBytes)"])
+                metadata: ["disk": "\(options.name)", "bytes": "\(dirtyPages * DiskGeometry.pageBytes)"]
+            )
         }
         try await bitmap.forget(records.map(\.0))
     }
@@ -137,7 +141,11 @@ struct Attachment: Sendable {
         _ verdict: Verdict
     ) async throws(DiskError) -> Superblock {
         let cacheID: UInt64
-        if let known, known.cacheID == cacheIdentity() { cacheID = known.cacheID } else { cacheID = try newCacheIdentity() }
+        if let known, known.cacheID == cacheIdentity() {
+            cacheID = known.cacheID
+        } else {
+            cacheID = try newCacheIdentity()
+        }
         var superblock = Superblock(
             id: descriptor.disk,
             diskBytes: descriptor.geometry.diskBytes,

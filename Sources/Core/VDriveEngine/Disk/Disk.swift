@@ -10,20 +10,20 @@ internal import VDriveStore
 
 /// One attached disk: the actors, put together, and what the control plane asks of them.
 ///
-/// Order of life: `attach`, `run` (in a task of the caller's), then FUSE on `dataPlane`; at the end FUSE goes first, then
-/// `stop`, which ends `run`.
+/// Order of life: `attach`, `run` (in a task of the caller's), then FUSE on `dataPlane`; at the end FUSE goes first,
+/// then `stop`, which ends `run`.
 package final class Disk: Sendable {
     package let id: DiskID
     package let dataPlane: DataPlane
     package var geometry: DiskGeometry { dataPlane.geometry }
 
-    private let options: DiskOptions
-    private let bitmap: BitmapActor
-    private let remote: RemoteActor
-    private let cache: CacheActor
-    private let uploads: UploadQueueActor
-    private let threads: BlockingThreads
-    private let executor: ThreadExecutor
+    let options: DiskOptions
+    let bitmap: BitmapActor
+    let remote: RemoteActor
+    let cache: CacheActor
+    let uploads: UploadQueueActor
+    let threads: BlockingThreads
+    let executor: ThreadExecutor
     private let events: AsyncStream<DiskEvent>
     private let eventSource: AsyncStream<DiskEvent>.Continuation
     private let halt: AsyncStream<Never>
@@ -37,7 +37,7 @@ package final class Disk: Sendable {
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
-    private init(
+    init(
         options: DiskOptions,
         plane: DataPlane,
         bitmap: BitmapActor,
@@ -60,114 +60,6 @@ package final class Disk: Sendable {
         self.events = events.stream
         self.eventSource = events.source
         (halt, haltSource) = AsyncStream.makeStream(of: Never.self)
-    }
-
-    // MARK: Attaching
-
-    /// Claims a term, takes the local state up, and is ready to `run`.
-    ///
-    /// - Throws: `DiskError`; then nothing of it is left running.
-    package static func attach(_ options: DiskOptions) async throws(DiskError) -> Disk {
-        let threads = BlockingThreads(name: "vdrive-cache", count: EngineLimits.cacheThreads)
-        let executor = ThreadExecutor(name: "vdrive-lmdb")
-        do throws(DiskError) {
-            return try await assemble(options, threads, executor)
-        } catch {
-            threads.shutdown()
-            executor.stop()
-            throw error
-        }
-    }
-
-    private static func assemble(
-        _ options: DiskOptions,
-        _ threads: BlockingThreads,
-        _ executor: ThreadExecutor
-    ) async throws(DiskError) -> Disk {
-        let descriptor = try await DiskFormatter.open(store: options.store)
-        let outbox = "\(options.cacheDirectory)/outbox"
-        do throws(Errno) {
-            try await threads.run { () throws(Errno) in
-                try Directory.createAll(options.stateDirectory)
-                try Directory.createAll(outbox)
-            }
-        } catch {
-            throw DiskError(.configuration, "The folders of disk \(options.name) cannot be made: \(error).")
-        }
-        let (stream, source) = AsyncStream.makeStream(of: DiskEvent.self, bufferingPolicy: .bufferingNewest(1024))
-        let geometry = descriptor.geometry
-        let bitmap = BitmapActor(executor: executor, id: descriptor.disk, geometry: geometry)
-        let fence = Fence(store: options.store, descriptor: descriptor, logger: options.logger)
-        let outcome: Attachment.Outcome
-        do throws(DiskError) {
-            outcome = try await Attachment(
-                options: options,
-                descriptor: descriptor,
-                fence: fence,
-                bitmap: bitmap
-            ).run()
-        } catch {
-            await bitmap.close()
-            throw error
-        }
-        let plane: DataPlane
-        do throws(Errno) {
-            let epoch = outcome.superblock.head?.epoch.next ?? Epoch(1)
-            plane = try DataPlane(geometry: geometry, cacheDirectory: options.cacheDirectory, epoch: epoch)
-        } catch {
-            await bitmap.close()
-            throw DiskError(.configuration, "The memory tables of disk \(options.name) cannot be made: \(error).")
-        }
-        let remote = RemoteActor(
-            store: options.store,
-            id: descriptor.disk,
-            geometry: geometry,
-            bitmap: bitmap,
-            logger: options.logger,
-            events: source
-        )
-        let cache = CacheActor(
-            plane: plane,
-            remote: remote,
-            bitmap: bitmap,
-            threads: threads,
-            outboxDirectory: outbox,
-            limitBytes: options.cacheBytes,
-            logger: options.logger,
-            events: source
-        )
-        do throws(DiskError) {
-            let records = try await bitmap.pageRecords()
-            try await cache.recover(records, isClean: outcome.isClean && !outcome.cacheIsLost,
-                dropsClean: outcome.dropsClean)
-        } catch {
-            await bitmap.close()
-            throw error
-        }
-        let allocated = await bitmap.allocatedChunks
-        plane.counters.allocatedBytes.store(allocated * UInt64(geometry.chunkBytes), ordering: .relaxed)
-        let uploads = UploadQueueActor(
-            plane: plane,
-            cache: cache,
-            remote: remote,
-            bitmap: bitmap,
-            fence: fence,
-            garbage: GarbageCollector(bitmap: bitmap, store: options.store.reads),
-            superblock: outcome.superblock,
-            logger: options.logger,
-            now: { UInt64(time(nil)) }
-        )
-        return Disk(
-            options: options,
-            plane: plane,
-            bitmap: bitmap,
-            remote: remote,
-            cache: cache,
-            uploads: uploads,
-            threads: threads,
-            executor: executor,
-            events: (stream, source)
-        )
     }
 
     // MARK: Running
@@ -310,7 +202,8 @@ package final class Disk: Sendable {
             if error.kind == .busy {
                 throw DiskError(
                     .retry,
-                    "The remote is away: what was not uploaded stays in \(options.cacheDirectory) until the next attach.")
+                    "The remote is away: what was not uploaded stays in \(options.cacheDirectory) until the next attach."
+                )
             }
             throw error
         }
@@ -327,10 +220,11 @@ package final class Disk: Sendable {
         }
     }
 
-    /// Ends `run`: the last requests are answered, everything is recorded, and committed if that is wished and possible.
-    /// FUSE must have ended before.
+    /// Ends `run`: the last requests are answered, everything is recorded, and committed if that is wished and
+    /// possible. FUSE must have ended before.
     ///
-    /// - Parameter commit: uploads what is dirty first. When the remote does not take it, dirty data stays in the cache, and
+    /// - Parameter commit: uploads what is dirty first. When the remote does not take it, dirty data stays in the
+    /// cache, and
     ///   the next attach goes on from there.
     package func stop(commit: Bool) async throws(DiskError) {
         var refusal: DiskError?

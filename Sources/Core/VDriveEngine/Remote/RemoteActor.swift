@@ -17,15 +17,13 @@ actor RemoteActor {
 
     init(
         store: RemoteStore,
-        id: DiskID,
-        geometry: DiskGeometry,
         bitmap: BitmapActor,
         logger: Logger,
         events: AsyncStream<DiskEvent>.Continuation
     ) {
         self.store = store
-        self.id = id
-        self.geometry = geometry
+        self.id = bitmap.id
+        self.geometry = bitmap.geometry
         self.bitmap = bitmap
         self.logger = logger
         self.events = events

@@ -4,8 +4,8 @@ internal import VDriveStore
 
 /// Deletes objects that no kept commit refers to.
 ///
-/// LMDB learns of garbage in the transaction that records the commit which made it garbage, so only after that commit has
-/// counted. A failed delete is tried again after the next commit.
+/// LMDB learns of garbage in the transaction that records the commit which made it garbage, so only after that commit
+/// has counted. A failed delete is tried again after the next commit.
 struct GarbageCollector: Sendable {
     let bitmap: BitmapActor
     let store: any ObjectStore
