@@ -4,6 +4,7 @@ internal import Logging
 internal import Synchronization
 internal import VDriveDataPlane
 internal import VDriveFormat
+internal import VDriveMetadata
 internal import VDriveModel
 internal import VDriveStore
 
