@@ -79,6 +79,7 @@ extension DataPlane {
             table.unpin(chunk)
             return .miss
         }
+        if word.isMarked { ring.advise(chunk) }
         return .pinned
     }
 

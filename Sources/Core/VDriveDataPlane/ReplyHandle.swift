@@ -37,6 +37,26 @@ package struct ReplyHandle: ~Copyable, @unchecked Sendable {
         self.table = table
     }
 
+    /// For a request that nobody waits for.
+    static func nobody() -> ReplyHandle {
+        ReplyHandle(request: UnsafeMutableRawPointer(mutating: silence), table: silence)
+    }
+
+    /// SAFETY: written once, then only read.
+    private nonisolated(unsafe) static let silence: UnsafePointer<ReplyTable> = {
+        let table = UnsafeMutablePointer<ReplyTable>.allocate(capacity: 1)
+        table.initialize(
+            to: ReplyTable(
+                bytes: { _, _, _ in },
+                file: { _, _, _, _ in },
+                wrote: { _, _ in },
+                offset: { _, _ in },
+                error: { _, _ in }
+            )
+        )
+        return UnsafePointer(table)
+    }()
+
     deinit { if !answered { Self.unanswered() } }
 
     private static func unanswered() { preconditionFailure("a request was dropped without an answer") }

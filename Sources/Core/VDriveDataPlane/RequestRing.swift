@@ -15,6 +15,8 @@ package struct Request: ~Copyable, Sendable {
         case deallocate(offset: UInt64, count: UInt64)
         /// SEEK_DATA or SEEK_HOLE.
         case seek(offset: UInt64, data: Bool)
+        /// A marked chunk was read for the first time; nobody waits for an answer.
+        case reached(ChunkIndex)
     }
 
     package let operation: Operation
@@ -52,6 +54,16 @@ package final class RequestRing: Sendable {
             guard let next = pending.take() else { return true }
             pending = queue.push(next)
             return pending == nil ? true : nil
+        }
+        submitted.add(1, ordering: .sequentiallyConsistent)
+        wakeIfSleeping()
+    }
+
+    /// Says that a marked chunk was read. Never waits: in a full ring the word is dropped, which only costs read-ahead.
+    @usableFromInline func advise(_ chunk: ChunkIndex) {
+        if let refused = queue.push(Request(.reached(chunk), reply: ReplyHandle.nobody())) {
+            refused.intoReply().error(0)
+            return
         }
         submitted.add(1, ordering: .sequentiallyConsistent)
         wakeIfSleeping()

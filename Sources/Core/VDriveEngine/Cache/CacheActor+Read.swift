@@ -15,7 +15,7 @@ extension CacheActor {
     /// Makes the pages of a range present, fetching what is missing, and pins the chunk.
     ///
     /// - Throws: `DiskError` after the read deadline of the store, or when an object is lost; nothing is pinned then.
-    func pinResident(_ part: ChunkPart) async throws(DiskError) -> Residency {
+    func pinResident(_ part: ChunkPart, isReadAhead: Bool = false) async throws(DiskError) -> Residency {
         let chunk = part.chunk
         let touched = geometry.pages(touchedBy: part.bytes)
         while true {
@@ -28,7 +28,12 @@ extension CacheActor {
             case .hole: return .zeros
             case .full, .partial:
                 if word.presence == .partial, !plane.pages.hasPresent(word.slot, touched) { break }
-                if plane.table.pin(chunk, writing: false, tick: plane.clock.load(ordering: .relaxed)) != nil {
+                if let seen = plane.table.pin(
+                    chunk,
+                    writing: false,
+                    tick: plane.clock.load(ordering: .relaxed)
+                ) {
+                    if seen.isMarked { reached(chunk) }
                     return .pinned
                 }
                 // Closing: wait for the one who changes it.
@@ -37,21 +42,26 @@ extension CacheActor {
                 continue
             case .unknown: break
             }
-            try await bringIn(chunk, touched)
+            try await bringIn(chunk, touched, isReadAhead: isReadAhead)
         }
     }
 
     func unpin(_ chunk: ChunkIndex) { plane.table.unpin(chunk) }
 
     /// One step nearer to the pages' presence: a hole published, or frames fetched, or somebody else's fetch awaited.
-    private func bringIn(_ chunk: ChunkIndex, _ touched: Range<Int>) async throws(DiskError) {
-        guard let entry = try await remote.entry(for: chunk) else {
+    private func bringIn(
+        _ chunk: ChunkIndex,
+        _ touched: Range<Int>,
+        isReadAhead: Bool
+    ) async throws(DiskError) {
+        guard try await remote.entry(for: chunk) != nil else {
             await publishZeroBase(chunk)
             return
         }
         advanceClock()
-        let plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry)
-        for ahead in plan.ahead { events.yield(.readAhead(ahead)) }
+        var plan = ReadAhead.Plan()
+        if !isReadAhead { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
+        announce(plan.ahead)
         let pages = plan.wholeChunk ? 0..<geometry.pagesPerChunk : touched
         let frames = framesMissing(chunk, pages)
         let needed = framesMissing(chunk, touched)
@@ -65,7 +75,7 @@ extension CacheActor {
         // The longest first run is one request; what lies behind a gap is fetched by the next turn of the loop.
         var end = mine[0] + 1
         while end - mine[0] < mine.count, mine[end - mine[0]] == end { end += 1 }
-        try await fetch(chunk, frames: mine[0]..<end, entry: entry)
+        try await fetch(chunk, frames: mine[0]..<end)
     }
 
     /// The frames that hold pages of the range which are not present.
@@ -105,7 +115,7 @@ extension CacheActor {
     }
 
     /// Fetches frames that nobody else is fetching, and fills their absent pages.
-    func fetch(_ chunk: ChunkIndex, frames: Range<Int>, entry: MapEntry) async throws(DiskError) {
+    func fetch(_ chunk: ChunkIndex, frames: Range<Int>) async throws(DiskError) {
         for frame in frames { inFlight[FrameKey(chunk: chunk, frame: frame)] = [] }
         defer {
             for frame in frames {
@@ -118,11 +128,14 @@ extension CacheActor {
         await makeRoom(pages: reserved)
         var used = 0
         defer { release(pages: reserved, used: used) }
-        let raw = try await remote.frames(of: chunk, entry: entry, frames)
-        // Only bytes of the object that is the chunk's base now may be filled in.
-        guard try await remote.entry(for: chunk)?.version == entry.version else { return }
+        // Only now: waiting for room can take several commits, and each may replace the object.
+        guard let entry = try await remote.entry(for: chunk),
+            let raw = try await remote.frames(of: chunk, entry: entry, frames)
+        else { return }
         await lock(chunk)
         defer { unlock(chunk) }
+        // Only bytes of the object that is the chunk's base now may be filled in, and only under the lock it stays so.
+        guard try await remote.entry(for: chunk)?.version == entry.version else { return }
         used = try await fill(chunk, frames: frames, raw: raw)
     }
 

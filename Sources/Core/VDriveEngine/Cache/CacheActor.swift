@@ -37,7 +37,7 @@ actor CacheActor {
     let events: AsyncStream<DiskEvent>.Continuation
 
     /// Bytes that the cache may allocate.
-    private(set) var limitBytes: UInt64
+    let limitBytes: UInt64
 
     var locks = ChunkLocks()
     /// Held by whoever moves records into LMDB: flush, evict, commit. It keeps a snapshot and its commit together.
@@ -63,7 +63,7 @@ actor CacheActor {
     var reservedEver = 0
     var flushWaiters: [CheckedContinuation<FlushTurn, Never>] = []
     var isFlushing = false
-    var readAhead = ReadAhead()
+    var readAhead: ReadAhead
 
     init(
         plane: DataPlane,
@@ -81,6 +81,7 @@ actor CacheActor {
         self.threads = threads
         self.outboxDirectory = outboxDirectory
         self.limitBytes = limitBytes
+        readAhead = ReadAhead(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
         self.logger = logger
         self.events = events
         plane.counters.freePages.store(Int(limitBytes) / DiskGeometry.pageBytes, ordering: .relaxed)
@@ -135,13 +136,7 @@ actor CacheActor {
 
     func advanceClock() { plane.clock.add(1, ordering: .relaxed) }
 
-    // MARK: Limits
-
-    func setLimit(bytes: UInt64) async {
-        let change = (Int(bytes) - Int(limitBytes)) / DiskGeometry.pageBytes
-        limitBytes = bytes
-        plane.counters.freePages.add(change, ordering: .relaxed)
-    }
+    // MARK: Disk
 
     /// Runs a call on the cache file on a thread that may block.
     func onDisk<Answer: Sendable>(

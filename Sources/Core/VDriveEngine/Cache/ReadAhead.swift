@@ -22,8 +22,15 @@ struct ReadAhead {
         var lastUse: UInt64
     }
 
+    /// Chunks that one stream may have ahead of its reader, 0 to `EngineLimits.readAheadChunksMax`.
+    let windowMax: Int
     private var streams: [Stream] = []
     private var uses: UInt64 = 0
+
+    /// - Parameter cacheBytes: the cache's limit; one stream may take an eighth of it.
+    init(cacheBytes: UInt64, chunkBytes: Int) {
+        windowMax = min(EngineLimits.readAheadChunksMax, Int(clamping: cacheBytes / 8 / UInt64(chunkBytes)))
+    }
 
     /// A read missed the given pages.
     mutating func miss(chunk: ChunkIndex, pages: Range<Int>, geometry: DiskGeometry) -> Plan {
@@ -72,7 +79,7 @@ struct ReadAhead {
     }
 
     private mutating func extend(_ index: Int, from chunk: ChunkIndex, _ geometry: DiskGeometry) -> [ChunkIndex] {
-        let window = min(max(1, streams[index].window * 2), EngineLimits.readAheadChunksMax)
+        let window = min(max(1, streams[index].window * 2), windowMax)
         streams[index].window = window
         let first = max(streams[index].frontier, chunk.rawValue + 1)
         let end = min(chunk.rawValue + 1 + UInt64(window), geometry.chunkCount)

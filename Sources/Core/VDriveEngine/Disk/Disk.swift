@@ -121,8 +121,8 @@ package final class Disk: Sendable {
             for await event in events {
                 switch event {
                 case .wantsEpoch: await uploads.wake()
-                case .readAhead(let chunk):
-                    group.addTask { await self.cache.prefetch(chunk) }
+                case .readAhead(let chunk, let marks):
+                    group.addTask { await self.cache.prefetch(chunk, marks: marks) }
                 case .objectLost: break
                 }
             }
@@ -160,7 +160,7 @@ package final class Disk: Sendable {
             state: state,
             term: await uploads.term,
             epoch: await uploads.head?.epoch ?? Epoch(0),
-            limitBytes: await cache.limitBytes,
+            limitBytes: cache.limitBytes,
             usedBytes: used ?? 0,
             dirtyBytes: UInt64(dirty),
             pendingBytes: await uploads.pendingBytes,

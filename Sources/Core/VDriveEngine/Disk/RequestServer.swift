@@ -35,6 +35,9 @@ struct RequestServer: Sendable {
         case .deallocate(let offset, let count):
             await answer(reply) { () async throws(DiskError) in try await deallocate(offset, count) }
         case .seek(let offset, let data): await seek(offset, data: data, reply)
+        case .reached(let chunk):
+            reply.error(0)
+            await cache.reached(chunk)
         }
     }
 
@@ -133,10 +136,8 @@ struct RequestServer: Sendable {
         let end = offset + count
         let firstWhole = (offset + chunkBytes - 1) / chunkBytes
         let endWhole = end / chunkBytes
-        if firstWhole > endWhole
-            || firstWhole == endWhole && offset % chunkBytes != 0 && end % chunkBytes != 0
-                && offset / chunkBytes == (end - 1) / chunkBytes
-        {
+        guard firstWhole <= endWhole else {
+            // Inside one chunk.
             for part in geometry.parts(offset: offset, count: Int(count)) { try await cache.deallocate(part) }
             return
         }

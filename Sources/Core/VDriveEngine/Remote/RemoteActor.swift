@@ -33,19 +33,20 @@ actor RemoteActor {
 
     /// What the map says of a chunk, loading nodes that are not here.
     func entry(for chunk: ChunkIndex) async throws(DiskError) -> MapEntry? {
-        while true {
-            switch try await bitmap.lookup(chunk) {
-            case .found(let entry): return entry
-            case .needs(let reference): try await load(reference)
+        try await loadingNodes { () async throws(DiskError) in
+            switch try await self.bitmap.lookup(chunk) {
+            case .found(let entry): .found(entry)
+            case .needs(let reference): .needs(reference)
             }
         }
     }
 
+    /// The first chunk at or after one that has an object.
     func firstAllocated(from chunk: ChunkIndex) async throws(DiskError) -> ChunkIndex? {
-        while true {
-            switch try await bitmap.firstAllocated(from: chunk) {
-            case .found(let found): return found
-            case .needs(let reference): try await load(reference)
+        try await loadingNodes { () async throws(DiskError) in
+            switch try await self.bitmap.firstAllocated(from: chunk) {
+            case .found(let found): .found(found)
+            case .needs(let reference): .needs(reference)
             }
         }
     }
@@ -54,10 +55,35 @@ actor RemoteActor {
         at version: ObjectVersion,
         with entries: [CommitEntry]
     ) async throws(DiskError) -> MapState.CheckpointNodes {
+        try await loadingNodes { () async throws(DiskError) in
+            switch await self.bitmap.planCheckpoint(at: version, with: entries) {
+            case .nodes(let nodes): .found(nodes)
+            case .needs(let reference): .needs(reference)
+            }
+        }
+    }
+
+    private enum Step<Answer: Sendable>: Sendable {
+        case found(Answer)
+        case needs(NodeReference)
+    }
+
+    /// Asks again and again, loading each node that the question still needs.
+    private func loadingNodes<Answer: Sendable>(
+        _ question: @Sendable () async throws(DiskError) -> Step<Answer>
+    ) async throws(DiskError) -> Answer {
+        var failed: (reference: NodeReference, error: DiskError)?
         while true {
-            switch await bitmap.planCheckpoint(at: version, with: entries) {
-            case .nodes(let nodes): return nodes
-            case .needs(let reference): try await load(reference)
+            switch try await question() {
+            case .found(let answer): return answer
+            case .needs(let reference):
+                // A node may have been replaced by a checkpoint, and deleted, while it was being fetched: it is lost only
+                // when the question needs the very same one again.
+                if let failed, failed.reference == reference {
+                    if failed.error.kind == .corrupt { throw lost(reference.name, failed.error.message) }
+                    throw failed.error
+                }
+                do throws(DiskError) { try await load(reference) } catch { failed = (reference, error) }
             }
         }
     }
@@ -70,18 +96,56 @@ actor RemoteActor {
         }
         loading[reference] = []
         defer { for waiter in loading.removeValue(forKey: reference) ?? [] { waiter.resume() } }
-        let bytes = try await get(reference.name, range: nil)
+        let bytes: [UInt8]
+        do throws(StoreError) {
+            bytes = try await store.reads.get(reference.name, range: nil)
+        } catch  where error.kind == .notFound {
+            throw DiskError(.corrupt, "it is missing on the remote")
+        } catch {
+            throw DiskError(error)
+        }
         try await bitmap.install(bytes, as: reference)
     }
 
     // MARK: Chunks
 
     /// Fetches, verifies and decompresses consecutive frames: one Range request.
-    func frames(of chunk: ChunkIndex, entry: MapEntry, _ frames: Range<Int>) async throws(DiskError) -> ChunkBuffer {
-        let name = ObjectName.chunk(chunk, version: entry.version)
+    ///
+    /// - Returns: nil when the object turned out to be the chunk's no longer: replaced, and perhaps deleted, meanwhile.
+    /// - Throws: `corrupt` when the object is still the one and cannot be used.
+    func frames(of chunk: ChunkIndex, entry: MapEntry, _ frames: Range<Int>) async throws(DiskError) -> ChunkBuffer? {
+        do throws(ObjectTrouble) {
+            return try await verifiedFrames(of: chunk, entry: entry, frames)
+        } catch {
+            switch error {
+            case .remote(let error): throw DiskError(error)
+            case .unusable(let reason):
+                guard try await self.entry(for: chunk)?.version == entry.version else { return nil }
+                throw lost(.chunk(chunk, version: entry.version), reason)
+            }
+        }
+    }
+
+    private enum ObjectTrouble: Error {
+        case remote(StoreError)
+        case unusable(String)
+    }
+
+    private func verifiedFrames(
+        of chunk: ChunkIndex,
+        entry: MapEntry,
+        _ frames: Range<Int>
+    ) async throws(ObjectTrouble) -> ChunkBuffer {
         let range = ChunkObject.readRange(frames, entry: entry)
         let first = ChunkObject.frameRange(frames, entry: entry).lowerBound
-        let bytes = try await get(name, range: range)
+        let bytes: [UInt8]
+        do throws(StoreError) {
+            bytes = try await store.reads.get(.chunk(chunk, version: entry.version), range: range)
+        } catch  where error.kind == .notFound {
+            throw .unusable("it is missing on the remote")
+        } catch {
+            throw .remote(error)
+        }
         do throws(FormatError) {
             if range.lowerBound == 0 {
                 let result = bytes.withUnsafeBytes { bytes in
@@ -104,17 +168,7 @@ actor RemoteActor {
                 frameBytes: geometry.frameBytes
             )
         } catch {
-            throw lost(name, error.description)
-        }
-    }
-
-    private func get(_ name: ObjectName, range: Range<Int>?) async throws(DiskError) -> [UInt8] {
-        do throws(StoreError) {
-            return try await store.reads.get(name, range: range)
-        } catch  where error.kind == .notFound {
-            throw lost(name, "it is missing on the remote")
-        } catch {
-            throw DiskError(error)
+            throw .unusable(error.description)
         }
     }
 

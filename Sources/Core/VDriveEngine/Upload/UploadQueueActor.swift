@@ -228,7 +228,9 @@ actor UploadQueueActor {
             frames.insert(run.lowerBound / geometry.pagesPerFrame..<(run.upperBound - 1) / geometry.pagesPerFrame + 1)
         }
         for run in frames.runs {
-            let raw = try await remote.frames(of: captured.chunk, entry: base, run)
+            guard let raw = try await remote.frames(of: captured.chunk, entry: base, run) else {
+                throw DiskError(.internal, "The base of \(captured.chunk) was replaced by somebody else.")
+            }
             let first = run.lowerBound * geometry.pagesPerFrame
             for page in first..<run.upperBound * geometry.pagesPerFrame where missing.contains(page) {
                 let source = (page - first) * DiskGeometry.pageBytes
