@@ -5,8 +5,8 @@ package struct MetadataBatch: Sendable {
     /// Records to write; nil forgets the chunk.
     package private(set) var pages: [ChunkIndex: PageRecord?] = [:]
     package var superblock: Superblock?
-    /// A commit that counts, as its object's bytes.
-    package var commit: (version: ObjectVersion, bytes: [UInt8])?
+    /// Commits that count, as their objects' bytes.
+    package var commits: [ObjectVersion: [UInt8]] = [:]
     /// Forget the commits before this batch's own: a checkpoint took them up.
     package var dropsOldCommits = false
     /// Map nodes as their objects' bytes.
@@ -24,7 +24,7 @@ package struct MetadataBatch: Sendable {
     }
 
     package var isEmpty: Bool {
-        pages.isEmpty && superblock == nil && commit == nil && !dropsOldCommits && nodes.isEmpty && allocation.isEmpty
+        pages.isEmpty && superblock == nil && commits.isEmpty && !dropsOldCommits && nodes.isEmpty && allocation.isEmpty
             && garbage.isEmpty && deletedGarbage.isEmpty
     }
 }

@@ -142,9 +142,9 @@ package final class MetadataStore {
             try transaction.put(Self.superblockKey, superblock.encoded, in: databases["meta"]!)
         }
         if batch.dropsOldCommits { try transaction.clear(databases["commits"]!) }
-        if let commit = batch.commit {
-            let key = Self.key(commit.version.term.rawValue) + Self.key(commit.version.epoch.rawValue)
-            try transaction.put(key, commit.bytes, in: databases["commits"]!)
+        for (version, bytes) in batch.commits {
+            let key = Self.key(version.term.rawValue) + Self.key(version.epoch.rawValue)
+            try transaction.put(key, bytes, in: databases["commits"]!)
         }
         for (place, bytes) in batch.nodes { try transaction.put(Self.key(place), bytes, in: databases["nodes"]!) }
         for (row, words) in batch.allocation {

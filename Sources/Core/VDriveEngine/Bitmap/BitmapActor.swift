@@ -20,9 +20,8 @@ actor BitmapActor {
     private var superblock: Superblock?
     private var nodes: [NodePlace: (node: MapNode, lastUse: UInt64)] = [:]
     private var uses: UInt64 = 0
-    /// Nodes and allocation rows that the next transaction writes; a cold read must not pay an fsync for each.
-    private var pendingNodes: [NodePlace: [UInt8]] = [:]
-    private var pendingRows: [UInt64: [UInt64]] = [:]
+    /// Nodes, allocation rows and commits that the next transaction writes; a cold read must not pay an fsync for each.
+    private var pending = MetadataBatch()
     /// Chunks that the head commit counts.
     private(set) var allocatedChunks: UInt64 = 0
 
@@ -80,10 +79,33 @@ actor BitmapActor {
     }
 
     /// Takes the head's state up from the commits since (and with) its checkpoint, in order.
-    func adopt(_ commits: [CommitRecord]) {
+    ///
+    /// The last of them may be one of ours that landed before LMDB learned of it: what it changes is noted now, with the
+    /// next transaction.
+    func adopt(_ commits: [CommitRecord]) throws(DiskError) {
         map = MapState(shape: MapShape(geometry))
-        for commit in commits { map.apply(commit) }
+        for commit in commits {
+            map.apply(commit)
+            pending.allocation.merge(try allocation(after: commit)) { _, new in new }
+            pending.commits[commit.version] = commit.encode(disk: id)
+        }
         allocatedChunks = commits.last?.allocatedChunks ?? 0
+    }
+
+    /// The allocation rows that a commit changes. A row of which nothing is known stays unknown.
+    private func allocation(after commit: CommitRecord) throws(DiskError) -> [UInt64: [UInt64]] {
+        var rows: [UInt64: [UInt64]] = [:]
+        for change in commit.entries {
+            let row = change.chunk.rawValue / 512
+            var known = rows[row]
+            if known == nil { known = try allocationRow(row) }
+            guard var words = known else { continue }
+            let bit = UInt64(1) << (change.chunk.rawValue % 64)
+            let word = Int(change.chunk.rawValue / 64 % 8)
+            if change.entry == nil { words[word] &= ~bit } else { words[word] |= bit }
+            rows[row] = words
+        }
+        return rows
     }
 
     func pageRecords() throws(DiskError) -> [(ChunkIndex, PageRecord)] {
@@ -153,7 +175,7 @@ actor BitmapActor {
             nodes[place]!.lastUse = uses
             return known.node
         }
-        let stored = pendingNodes[place] ?? (try? opened.node(place)) ?? nil
+        let stored = pending.nodes[place] ?? (try? opened.node(place)) ?? nil
         guard let stored, let node = try? decode(stored, reference) else {
             throw MapState.NeedsNode(reference: reference)
         }
@@ -187,9 +209,9 @@ actor BitmapActor {
             throw DiskError(.corrupt, "\(reference.name): \(error)")
         }
         remember(node)
-        pendingNodes[NodePlace(level: reference.level, index: reference.index)] = bytes
-        if case .chunks(let entries) = node.slots { pendingRows[node.index] = row(of: node.index, entries) }
-        if pendingNodes.count > EngineLimits.nodesInMemory { try applyPending(MetadataBatch()) }
+        pending.nodes[NodePlace(level: reference.level, index: reference.index)] = bytes
+        if case .chunks(let entries) = node.slots { pending.allocation[node.index] = row(of: node.index, entries) }
+        if pending.nodes.count > EngineLimits.nodesInMemory { try applyPending(MetadataBatch()) }
     }
 
     /// The allocation row of a leaf: the tree's entries under the changes since.
@@ -204,7 +226,7 @@ actor BitmapActor {
 
     /// - Returns: nil when nothing is known of these 512 chunks.
     private func allocationRow(_ row: UInt64) throws(DiskError) -> [UInt64]? {
-        if let pending = pendingRows[row] { return pending }
+        if let words = pending.allocation[row] { return words }
         if let stored = try metadata({ () throws(MetadataError) in try opened.allocationRow(row) }) { return stored }
         return superblock?.allocationIsComplete == true ? [UInt64](repeating: 0, count: 8) : nil
     }
@@ -253,13 +275,13 @@ actor BitmapActor {
 
     private func applyPending(_ batch: MetadataBatch) throws(DiskError) {
         var batch = batch
-        batch.nodes.merge(pendingNodes) { own, _ in own }
-        batch.allocation.merge(pendingRows) { own, _ in own }
+        batch.nodes.merge(pending.nodes) { own, _ in own }
+        batch.allocation.merge(pending.allocation) { own, _ in own }
+        if !batch.dropsOldCommits { batch.commits.merge(pending.commits) { own, _ in own } }
         guard !batch.isEmpty else { return }
         let whole = batch
         try metadata { () throws(MetadataError) in try opened.apply(whole) }
-        pendingNodes = [:]
-        pendingRows = [:]
+        pending = MetadataBatch()
         if let superblock = batch.superblock { self.superblock = superblock }
     }
 
@@ -272,30 +294,22 @@ actor BitmapActor {
     ) throws(DiskError) -> MetadataBatch {
         var batch = MetadataBatch()
         batch.superblock = superblock
-        batch.commit = (commit.version, commit.encode(disk: id))
+        batch.commits[commit.version] = commit.encode(disk: id)
         batch.dropsOldCommits = checkpoint != nil
         for node in checkpoint?.nodes ?? [] {
             batch.nodes[NodePlace(level: node.level, index: node.index)] = node.encode(disk: id)
         }
-        for change in commit.entries {
-            let row = change.chunk.rawValue / 512
-            var known = batch.allocation[row]
-            if known == nil { known = try allocationRow(row) }
-            guard var words = known else { continue }
-            let bit = UInt64(1) << (change.chunk.rawValue % 64)
-            let word = Int(change.chunk.rawValue / 64 % 8)
-            if change.entry == nil { words[word] &= ~bit } else { words[word] |= bit }
-            batch.allocation[row] = words
-        }
+        batch.allocation = try allocation(after: commit)
         batch.garbage = garbage.map { GarbageRecord(died: commit.version.epoch, name: $0) }
         return batch
     }
 
     /// The commit is recorded: the map goes on from it.
-    func committed(_ commit: CommitRecord, checkpoint: MapState.CheckpointNodes?) {
+    func committed(_ commit: CommitRecord, checkpoint: MapState.CheckpointNodes?) throws(DiskError) {
         for node in checkpoint?.nodes ?? [] { remember(node) }
-        for change in commit.entries { pendingRows[change.chunk.rawValue / 512] = nil }
         map.apply(commit)
+        // Rows that became known since `prepare` came from the map before this commit.
+        pending.allocation.merge(try allocation(after: commit)) { _, new in new }
         allocatedChunks = commit.allocatedChunks
     }
 

@@ -82,7 +82,7 @@ extension CacheActor {
             batch.record(change.chunk, committedRecord(of: change))
         }
         try await record(batch)
-        await bitmap.committed(commit, checkpoint: checkpoint)
+        try await bitmap.committed(commit, checkpoint: checkpoint)
         for change in commit.entries where sealed[change.chunk] != nil { await clean(change) }
         sealed = [:]
         sealedDirty = [:]

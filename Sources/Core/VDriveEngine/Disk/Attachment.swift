@@ -44,7 +44,7 @@ struct Attachment: Sendable {
         let chain = try await head.asyncMap { (head) async throws(DiskError) in try await fence.chain(to: head) } ?? []
         let verdict = try await compare(known, chain.last)
         if verdict != .goOn { try await bitmap.reset() }
-        await bitmap.adopt(chain)
+        try await bitmap.adopt(chain)
         let superblock = try await begin(term, after: chain.last, known: known, verdict)
         return Outcome(
             superblock: superblock,
@@ -180,7 +180,7 @@ struct Attachment: Sendable {
         superblock.head = record.version
         let batch = try await bitmap.prepare(record, checkpoint: nil, garbage: [], superblock: superblock)
         try await bitmap.note(batch)
-        await bitmap.committed(record, checkpoint: nil)
+        try await bitmap.committed(record, checkpoint: nil)
         fence.checkpoint.set(record.checkpoint)
         await fence.hint(record.version)
         return superblock

@@ -1,0 +1,45 @@
+import Linux
+import Testing
+import VDriveEngine
+import VDriveModel
+import VDriveStore
+
+@Suite struct LandedCommitTests {
+    /// Our commit landed and the daemon ended before LMDB learned of it: an old copy of the state directory says the same.
+    @Test("a commit of ours that LMDB never heard of is adopted, with its allocations, past the next checkpoint")
+    func landed() async throws {
+        let world = try await EngineWorld(diskBytes: 256 << 20, chunkBytes: 64 << 10)
+        try await world.attach()
+        try await world.write(0, [UInt8](repeating: 1, count: 65536))
+        try await world.disk.sync()
+        try await world.detach(commit: false)
+        try await world.attach()
+        let before = try await copyState(world)
+        try await world.write(100 << 20, [UInt8](repeating: 2, count: 65536))
+        try await world.disk.sync()
+        try await world.detach(commit: false)
+        try Directory.removeTree(world.folder + "/state")
+        try Directory.rename(before, to: world.folder + "/state")
+        try await world.attach()
+        #expect(try await world.read(100 << 20, 4096) == [UInt8](repeating: 2, count: 4096))
+        for round in 0..<130 {
+            try await world.write(UInt64(round % 7) << 20, [UInt8](repeating: UInt8(round), count: 4096))
+            try await world.disk.sync()
+        }
+        _ = try await world.disk.evict(wait: true)
+        #expect(try await world.read(100 << 20, 4096) == [UInt8](repeating: 2, count: 4096))
+        #expect(await world.disk.status().allocatedBytes == 8 * 65536)
+        try await world.detach()
+    }
+
+    /// LMDB's file at a moment when nothing is being written to it.
+    private func copyState(_ world: EngineWorld) async throws -> String {
+        let copy = world.folder + "/state-before"
+        try Directory.createAll(copy)
+        for name in try Directory.list(world.folder + "/state") where name != "lock.mdb" {
+            let bytes = try readFile(world.folder + "/state/" + name, maxBytes: 64 << 20)
+            try writeFileAtomically(copy + "/" + name, bytes, mode: 0o600)
+        }
+        return copy
+    }
+}
