@@ -31,7 +31,13 @@ extension Integration {
                 try await daemon.create("disk", size: "64M", on: remote, "--chunk-size", "256K", "--cache-size", "16M")
                 let image = try await daemon.attachImage("disk")
                 let writers = (0..<Self.writers).map { number in
-                    PageWriter(seed: seed &+ UInt64(number), image: image, first: number, step: Self.writers, pages: Self.pages)
+                    PageWriter(
+                        seed: seed &+ UInt64(number),
+                        image: image,
+                        first: number,
+                        step: Self.writers,
+                        pages: Self.pages
+                    )
                 }
                 let took = try await seconds {
                     try await withThrowingTaskGroup(of: Void.self) { group in

@@ -38,6 +38,7 @@ final class RandomOperations: @unchecked Sendable {
         var act: Act
         var offset = 0
         var count = 0
+        var seconds = 0.0
     }
 
     private static let countMax = 256 << 10
@@ -74,9 +75,13 @@ final class RandomOperations: @unchecked Sendable {
         scratch.deallocate()
     }
 
-    /// How often each operation was done.
+    /// How often each operation was done, and the seconds that all of them took.
     var summary: String {
-        Act.allCases.map { act in "\(act.rawValue) \(history.count { $0.act == act })" }.joined(separator: ", ")
+        let parts = Act.allCases.map { act in
+            let done = history.filter { $0.act == act }
+            return "\(act.rawValue) \(done.count) in \(text(done.reduce(0) { $0 + $1.seconds }))"
+        }
+        return parts.joined(separator: ", ")
     }
 
     /// - Throws: `Difference` at the first byte that is not what was written, or what an operation threw.
@@ -90,15 +95,17 @@ final class RandomOperations: @unchecked Sendable {
                 return ticket < 0
             }!
             history.append(Done(number: number, act: act))
+            let start = ContinuousClock.now
             do {
                 try perform(act)
+                history[number].seconds = start.duration(to: .now) / .seconds(1)
             } catch let error as Difference {
                 throw error
             } catch {
                 let done = history[history.count - 1]
                 throw Difference(
                     description: "seed \(world.seed), operation \(number), \(act.rawValue) of \(done.count) bytes "
-                        + "at \(done.offset): \(error)"
+                        + "at \(done.offset): \(error) (so far: \(summary))"
                 )
             }
         }

@@ -21,7 +21,10 @@ extension Integration {
                 case 0: try image.punch(at: UInt64(offset), count: count)
                 case 1:
                     let line = Array("round \(round), offset \(offset)\n".utf8)
-                    try image.write(Array(repeating: line, count: count / line.count + 1).flatMap(\.self), at: UInt64(offset))
+                    try image.write(
+                        Array(repeating: line, count: count / line.count + 1).flatMap(\.self),
+                        at: UInt64(offset)
+                    )
                 default: try image.write(generator.bytes(count), at: UInt64(offset))
                 }
             }

@@ -87,7 +87,9 @@ extension Integration {
                 try await daemon.mustCtl("attach", "disk", "--mount", mount)
                 for round in 1...3 {
                     let count = 40_000 * round
-                    try await mustRun(["sh", "-c", "seq 1 \(count) >\"$0/file\(round)\"; sync \"$0/file\(round)\"", mount])
+                    try await mustRun([
+                        "sh", "-c", "seq 1 \(count) >\"$0/file\(round)\"; sync \"$0/file\(round)\"", mount,
+                    ])
                     try await daemon.crash()
                     #expect(!daemon.leftovers().isEmpty)
                     try await daemon.start()

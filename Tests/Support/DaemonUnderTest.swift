@@ -65,7 +65,7 @@ package final class DaemonUnderTest: Sendable {
                 let left = daemon.leftovers()
                 guard left.isEmpty else { throw Failure(description: "The daemon left behind: \(left)") }
             } catch {
-                print("the end of the daemon's log:\n\(daemon.log.split(separator: "\n").suffix(40).joined(separator: "\n"))")
+                daemon.keepLog(purpose)
                 daemon.signal(SIGKILL)
                 _ = try? await daemon.waitForEnd(seconds: 10)
                 await daemon.janitor.finish()
@@ -99,6 +99,8 @@ package final class DaemonUnderTest: Sendable {
                 "--default-signal", try Self.program("vdrived"), "--socket", socket, "--state-dir", stateDirectory,
                 "--run-dir", runDirectory, "--log-level", logLevel,
             ]
+            // The program that prints backtraces may hang, and then holds the sockets of the daemon that has crashed.
+            process.environment = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
             if !FileManager.default.fileExists(atPath: logFile) {
                 try Data().write(to: URL(fileURLWithPath: logFile))
             }
@@ -211,6 +213,18 @@ package final class DaemonUnderTest: Sendable {
 
     /// Everything that the daemon has said.
     package var log: String { (try? String(contentsOfFile: logFile, encoding: .utf8)) ?? "" }
+
+    /// Keeps the log of a test that failed, and shows its worst lines.
+    private func keepLog(_ purpose: String) {
+        let kept = FileManager.default.temporaryDirectory.appendingPathComponent("vdrived-\(purpose)-\(getpid()).log")
+            .path
+        try? FileManager.default.removeItem(atPath: kept)
+        try? FileManager.default.copyItem(atPath: logFile, toPath: kept)
+        let bad = log.split(separator: "\n").filter { line in
+            [" warning ", " error ", " critical ", "Fatal error", "crashed:"].contains { line.contains($0) }
+        }
+        print("the daemon's log is kept as \(kept); it says:\n\(bad.suffix(20).joined(separator: "\n"))")
+    }
 
     /// Bytes of memory that the daemon has, `VmRSS`.
     package func residentBytes() throws -> Int {

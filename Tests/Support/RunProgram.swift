@@ -1,5 +1,5 @@
 internal import Foundation
-package import Linux
+internal import Linux
 
 /// What a program that was run has answered, with its two outputs apart.
 package struct ProgramAnswer: Sendable, CustomStringConvertible {
@@ -25,13 +25,21 @@ package struct ProgramFailure: Error, CustomStringConvertible {
 
 /// Threads for what blocks in tests: a file on a disk that its daemon does not serve must not hold the cooperative pool,
 /// which has as many threads as the machine has processors.
-package let testThreads = BlockingThreads(name: "test-blocking", count: 24)
+private final class BlockingExecutor: TaskExecutor {
+    static let shared = BlockingExecutor()
+    private let threads = BlockingThreads(name: "test-blocking", count: 24)
 
-/// Runs a body that blocks, on a thread of its own.
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        threads.submit { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+}
+
+/// Runs a body that blocks, on a thread that may, and still as part of the test: expectations in it count for the test.
 package func blocking<Answer: Sendable>(
     _ body: @escaping @Sendable () throws -> Answer
 ) async throws -> Answer {
-    try await testThreads.run(body)
+    try await withTaskExecutorPreference(BlockingExecutor.shared) { try body() }
 }
 
 /// Runs a program, on the calling thread.
