@@ -1,4 +1,4 @@
-package import Synchronization
+internal import Synchronization
 
 /// A bounded, lock-free queue for many producers and many consumers, of move-only elements.
 ///

@@ -1,5 +1,5 @@
 package import Linux
-package import Synchronization
+internal import Synchronization
 
 /// A fixed number of equal buffers for write requests on their way to the engine.
 ///

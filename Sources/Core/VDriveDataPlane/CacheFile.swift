@@ -1,7 +1,7 @@
 internal import Glibc
 package import Linux
 package import Synchronization
-package import VDriveModel
+internal import VDriveModel
 
 /// The cache of one disk: sparse files, chunk i at a fixed place, 1 TiB of disk a file.
 ///

@@ -1,4 +1,4 @@
-package import VDriveModel
+internal import VDriveModel
 
 /// The state of one chunk in one 64-bit word, and the arithmetic on it.
 ///

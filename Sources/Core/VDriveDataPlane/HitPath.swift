@@ -1,5 +1,5 @@
-package import Linux
-package import Synchronization
+internal import Linux
+internal import Synchronization
 package import VDriveModel
 
 /// What FUSE threads do by themselves: reads of resident pages and writes to chunks that are dirty already.

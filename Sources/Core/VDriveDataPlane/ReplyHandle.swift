@@ -1,4 +1,4 @@
-package import Linux
+internal import Linux
 
 /// How a reply reaches the kernel: C-convention functions over an opaque request, so that neither side imports the
 /// other.

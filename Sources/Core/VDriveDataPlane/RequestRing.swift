@@ -1,5 +1,5 @@
 internal import Glibc
-package import Synchronization
+internal import Synchronization
 package import VDriveModel
 
 /// What a FUSE thread could not answer by itself.

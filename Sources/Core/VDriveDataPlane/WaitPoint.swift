@@ -1,5 +1,5 @@
 internal import Linux
-package import Synchronization
+internal import Synchronization
 
 /// Where threads wait until something that was exhausted is there again. Never for tasks: it blocks.
 package final class WaitPoint: @unchecked Sendable {

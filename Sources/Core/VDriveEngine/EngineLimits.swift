@@ -7,7 +7,7 @@ enum EngineLimits {
     /// Streams that are told apart; more readers than this share the oldest.
     static let readAheadStreams = 16
     /// An eviction frees at least this share of the limit, so that its LMDB commit is paid once for many chunks.
-    static let evictionShare = 64
+    static let evictionShare = 32
     /// Chunks in one eviction.
     static let evictionChunksMax = 256
     /// How long dirty data stays on this machine alone when nothing else asks for an epoch.

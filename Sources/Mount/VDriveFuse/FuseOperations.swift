@@ -7,8 +7,7 @@ internal import VDriveModel
 /// The table of callbacks, all visible at once. What is not in it, libfuse answers with ENOSYS; what would change the
 /// mount's one folder is EPERM.
 enum FuseOperations {
-    /// SAFETY: a value of C function pointers, written once.
-    nonisolated(unsafe) static let table: fuse_lowlevel_ops = {
+    static let table: fuse_lowlevel_ops = {
         var table = fuse_lowlevel_ops()
         table.`init` = initialize
         table.lookup = lookup

@@ -6,6 +6,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -192,4 +193,10 @@ int CLinux_open_process(int32_t process) {
 
 int CLinux_exit_status(int status) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int CLinux_bound_allocator(int arenas, int mapped_bytes_min) {
+    int done = mallopt(M_ARENA_MAX, arenas) && mallopt(M_MMAP_THRESHOLD, mapped_bytes_min) &&
+               mallopt(M_TRIM_THRESHOLD, mapped_bytes_min);
+    return done ? 0 : -EINVAL;
 }

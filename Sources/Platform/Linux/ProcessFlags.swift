@@ -25,6 +25,21 @@ package enum ProcessFlags {
         try shimCall { CLinux_lock_all_on_fault() }
     }
 
+    /// Makes the C library give large buffers back to the system at once, instead of keeping them in an arena a thread:
+    /// with tens of threads and buffers of a chunk that is hundreds of MiB.
+    ///
+    /// Call it before the first thread starts.
+    ///
+    /// - Throws: `Errno.invalidArgument` where the C library does not know the settings.
+    package static func boundAllocator() throws(Errno) {
+        try shimCall { CLinux_bound_allocator(arenasMax, mappedBytesMin) }
+    }
+
+    /// Arenas beyond the number of cores only hold memory.
+    private static let arenasMax: CInt = 4
+    /// Larger than any record, smaller than a chunk's buffer.
+    private static let mappedBytesMin: CInt = 256 * 1024
+
     /// Undoes `lockMemory`.
     package static func unlockMemory() throws(Errno) {
         try shimCall { CLinux_unlock_all() }

@@ -51,6 +51,9 @@ private enum ProcessSettings {
         attempt("The kernel may end the daemon when memory runs out (oom_score_adj)") { () throws(Errno) in
             try ProcessFlags.setOOMScoreAdjust(-1000)
         }
+        attempt("Freed memory stays with the daemon (mallopt)") { () throws(Errno) in
+            try ProcessFlags.boundAllocator()
+        }
         attempt("Few files can be open at the same time (RLIMIT_NOFILE)") { () throws(Errno) in
             try ProcessFlags.raiseFileLimit()
         }

@@ -33,7 +33,7 @@ struct Attachment: Sendable {
 
     func run() async throws(DiskError) -> Outcome {
         let known = try await bitmap.open(directory: options.stateDirectory)
-        let cacheIsLost = try known.map { $0.cacheID != cacheIdentity() } ?? false
+        let cacheIsLost = known.map { $0.cacheID != cacheIdentity() } ?? false
         if cacheIsLost { try await forgetLostCache() }
         if let known, known.diskBytes != descriptor.geometry.diskBytes {
             throw DiskError(.refused, "The disk's size on the remote is another one than in \(options.stateDirectory).")

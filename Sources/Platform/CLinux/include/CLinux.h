@@ -19,6 +19,8 @@ int CLinux_set_name(const char *name);
 // mlockall's flags, among them MCL_ONFAULT, which needs _GNU_SOURCE.
 int CLinux_lock_all_on_fault(void);
 int CLinux_unlock_all(void);
+// mallopt's parameters are macros. Returns -EINVAL where the C library does not know one.
+int CLinux_bound_allocator(int arenas, int mapped_bytes_min);
 // MADV_DONTNEED on memory that is locked fails; MADV_DONTNEED_LOCKED (Linux 5.18) is younger than glibc's headers.
 int CLinux_discard_memory(void *base, size_t length);
 
