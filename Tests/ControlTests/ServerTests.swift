@@ -10,7 +10,7 @@ import VDriveProtocol
 @Suite("server", .timeLimit(.minutes(2)))
 struct ServerTests {
     /// What the call named "gated" waits for, until one named "open" comes.
-    private static let gate: (stream: AsyncStream<Never>, opener: AsyncStream<Never>.Continuation) =
+    private static let gate: (stream: AsyncStream<Never>, continuation: AsyncStream<Never>.Continuation) =
         AsyncStream.makeStream(of: Never.self)
 
     private static func fill(_ table: inout DispatchTable) {
@@ -18,7 +18,7 @@ struct ServerTests {
             DaemonVersion.Output(version: "1", protocol: 1, pid: getpid())
         }
         table.add(CacheEvict.self) { (params) throws(RPCError) in
-            if params.name == "open" { gate.opener.finish() }
+            if params.name == "open" { gate.continuation.finish() }
             if params.name == "gated" { for await _ in gate.stream {} }
             // A call that takes long, and gives a long answer where it is asked to.
             if params.wait == true { try? await Task.sleep(for: .milliseconds(300)) }
