@@ -9,6 +9,8 @@ extension Integration {
         struct World: Sendable, CustomTestStringConvertible {
             var seed: UInt64
             var chunkBytes: Int
+            /// Small beside the disk, so that eviction and waiting happen; but eight chunks, or it does little else.
+            var cacheSize: String { chunkBytes > 1 << 20 ? "32M" : "16M" }
             var testDescription: String { "seed \(seed), chunks of \(chunkBytes >> 10) KiB" }
         }
 
@@ -32,7 +34,7 @@ extension Integration {
                     "--chunk-size",
                     "\(world.chunkBytes)",
                     "--cache-size",
-                    "16M"
+                    world.cacheSize
                 )
                 let image = try await daemon.attachImage("fsx")
                 let run = RandomOperations(
@@ -48,7 +50,7 @@ extension Integration {
                 try await daemon.mustCtl("detach", "fsx")
 
                 try await daemon.forgetEverything()
-                try await daemon.importDisk("again", from: remote, "--cache-size", "16M")
+                try await daemon.importDisk("again", from: remote, "--cache-size", world.cacheSize)
                 let second = try await daemon.attachImage("again")
                 try await blocking { try run.checkAll("from the remote alone", image: second) }
                 try await daemon.mustCtl("detach", "again")
