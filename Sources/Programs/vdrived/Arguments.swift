@@ -3,7 +3,12 @@ import Glibc
 import Logging
 
 /// The daemon's command line.
-struct Arguments: ParsableArguments {
+struct Arguments: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vdrived",
+        abstract: "Serves virtual disks that lie on remote storage."
+    )
+
     @Option(help: "The control socket; VDRIVE_SOCKET, or /run/vdrive.sock, when left out.")
     var socket: String?
 

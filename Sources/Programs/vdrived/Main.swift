@@ -9,6 +9,7 @@ import VDriveProtocol
 @main
 enum Main {
     static func main() async {
+        ProcessSettings.withoutBacktraces()
         // First of all: the flags of a thread are inherited by those that it starts, and no other one exists yet.
         let warnings = ProcessSettings.apply()
         let arguments = Arguments.parseOrExit()
@@ -27,6 +28,18 @@ enum Main {
 
 /// What the daemon asks of the kernel for itself. Everything is best effort: without a right, it runs less well.
 private enum ProcessSettings {
+    /// Starts the program anew without Swift's backtraces, unless the environment speaks of them.
+    ///
+    /// The tracer stops a crashed daemon, which then holds its FUSE descriptors: every user of the disk would hang, and no
+    /// restart could help. The runtime reads its settings before `main`, so they have to be there from the start.
+    static func withoutBacktraces() {
+        guard getenv("SWIFT_BACKTRACE") == nil else { return }
+        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+        guard readlink("/proc/self/exe", &path, path.count - 1) > 0 else { return }
+        setenv("SWIFT_BACKTRACE", "enable=no", 1)
+        execv(path, CommandLine.unsafeArgv)
+    }
+
     /// - Returns: one sentence for each thing that the kernel did not allow.
     static func apply() -> [String] {
         var warnings: [String] = []

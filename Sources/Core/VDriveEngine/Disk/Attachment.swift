@@ -126,8 +126,8 @@ struct Attachment: Sendable {
         if hasDirty {
             throw DiskError(
                 .diverged,
-                "Another machine has written to this disk (term \(head.version.term)) while changes of this one wait in "
-                    + "\(options.cacheDirectory); nothing was changed."
+                "Another machine has written to this disk (term \(head.version.term)) while changes of this one wait "
+                    + "in \(options.cacheDirectory); nothing was changed."
             )
         }
         return .otherWrote

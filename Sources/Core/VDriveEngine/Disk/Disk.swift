@@ -202,7 +202,7 @@ package final class Disk: Sendable {
             if error.kind == .busy {
                 throw DiskError(
                     .retry,
-                    "The remote is away: what was not uploaded stays in \(options.cacheDirectory) until the next attach."
+                    "The remote is away: what was not uploaded stays in \(options.cacheDirectory) for the next attach."
                 )
             }
             throw error

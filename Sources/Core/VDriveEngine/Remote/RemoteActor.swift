@@ -77,8 +77,8 @@ actor RemoteActor {
             switch try await question() {
             case .found(let answer): return answer
             case .needs(let reference):
-                // A node may have been replaced by a checkpoint, and deleted, while it was being fetched: it is lost only
-                // when the question needs the very same one again.
+                // A node may have been replaced by a checkpoint, and deleted, while it was fetched: it is lost
+                // only when the question needs the very same one again.
                 if let failed, failed.reference == reference {
                     if failed.error.kind == .corrupt { throw lost(reference.name, failed.error.message) }
                     throw failed.error
