@@ -37,7 +37,7 @@ final class EngineWorld: Sendable {
 
     deinit { try? Directory.removeTree(folder) }
 
-    var remote: RemoteStore { RemoteStore(reads: store, writes: store, meter: StoreMeter()) }
+    var remote: RemoteStore { RemoteStore(reads: store, writes: store, brief: store, meter: StoreMeter()) }
     var disk: Disk { state.withLock { $0!.disk } }
     var plane: DataPlane { disk.dataPlane }
 

@@ -5,7 +5,8 @@ import VDriveModel
 import VDriveStore
 
 @Suite struct LandedCommitTests {
-    /// Our commit landed and the daemon ended before LMDB learned of it: a copy of the state directory of before says so.
+    /// Our commit landed and the daemon ended before LMDB learned of it: a copy of the state directory of before says
+    /// so.
     @Test("a commit of ours that LMDB never heard of is adopted, with its allocations, past the next checkpoint")
     func landed() async throws {
         let world = try await EngineWorld(diskBytes: 256 << 20, chunkBytes: 64 << 10)

@@ -150,8 +150,8 @@ final class RandomOperations: @unchecked Sendable {
         }
     }
 
-    /// Whole pages, odd bytes, whole chunks, and what crosses the border of a chunk; half of it in one eighth of the disk,
-    /// so that things meet.
+    /// Whole pages, odd bytes, whole chunks, and what crosses the border of a chunk; half of it in one eighth of the
+    /// disk, so that things meet.
     private func nextRange() -> Range<Int> {
         let area = Bool.random(using: &generator) ? shadow.count / 8 : shadow.count
         var offset = Int.random(in: 0..<area, using: &generator)

@@ -8,10 +8,10 @@ package import VDriveProtocol
 /// A real `vdrived` with folders of its own, and `vdrivectl` to steer it.
 ///
 /// ## Notes on the design
-/// Everything of a daemon lies under one folder: socket, state, FUSE mounts, the mount points that tests use. So what it
-/// leaves behind can be told from what is others': a mount below the folder, a loop device whose image is below it.
-/// It is cleared away in three ways: by the daemon itself, when it is told to end; after a failure, by `close`; and when
-/// the test process dies, by a shell that waits on a pipe which the kernel then closes.
+/// Everything of a daemon lies under one folder: socket, state, FUSE mounts, the mount points that tests use. So what
+/// it leaves behind can be told from what is others': a mount below the folder, a loop device whose image is below
+/// it. It is cleared away in three ways: by the daemon itself, when it is told to end; after a failure, by `close`;
+/// and when the test process dies, by a shell that waits on a pipe which the kernel then closes.
 package final class DaemonUnderTest: Sendable {
     /// What the daemon did that it should not have done.
     package struct Failure: Error, CustomStringConvertible {

@@ -23,8 +23,8 @@ package struct ProgramFailure: Error, CustomStringConvertible {
     package init(answer: ProgramAnswer) { self.answer = answer }
 }
 
-/// Threads for what blocks in tests: a file on a disk that its daemon does not serve must not hold the cooperative pool,
-/// which has as many threads as the machine has processors.
+/// Threads for what blocks in tests: a file on a disk that its daemon does not serve must not hold the cooperative
+/// pool, which has as many threads as the machine has processors.
 private final class BlockingExecutor: TaskExecutor {
     static let shared = BlockingExecutor()
     private let threads = BlockingThreads(name: "test-blocking", count: 24)

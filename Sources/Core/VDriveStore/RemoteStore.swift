@@ -1,17 +1,20 @@
 internal import Curl
 package import Logging
 
-/// A remote, opened: one driver and one meter below two tempers of retrying.
+/// A remote, opened: one driver and one meter below three tempers of retrying.
 package struct RemoteStore: Sendable {
     /// Gives up after the read deadline, so that a reader gets an error and not an endless wait.
     package var reads: any ObjectStore
     /// Never gives up on what may pass: uploads wait for the remote to come back.
     package var writes: any ObjectStore
+    /// Gives up soon: for what a person waits for (creating, attaching), and for what is tried again anyway.
+    package var brief: any ObjectStore
     package var meter: StoreMeter
 
-    package init(reads: any ObjectStore, writes: any ObjectStore, meter: StoreMeter) {
+    package init(reads: any ObjectStore, writes: any ObjectStore, brief: any ObjectStore, meter: StoreMeter) {
         self.reads = reads
         self.writes = writes
+        self.brief = brief
         self.meter = meter
     }
 }
@@ -45,5 +48,13 @@ package func openStore(
             logger: logger
         )
     }
-    return RemoteStore(reads: retrying(deadline: readDeadline), writes: retrying(deadline: nil), meter: meter)
+    return RemoteStore(
+        reads: retrying(deadline: readDeadline),
+        writes: retrying(deadline: nil),
+        brief: retrying(deadline: min(readDeadline, briefDeadline)),
+        meter: meter
+    )
 }
+
+/// How long `RemoteStore.brief` tries: longer than a hiccup, shorter than a person's patience.
+private let briefDeadline = Duration.seconds(15)

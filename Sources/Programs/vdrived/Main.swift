@@ -30,8 +30,9 @@ enum Main {
 private enum ProcessSettings {
     /// Starts the program anew without Swift's backtraces, unless the environment speaks of them.
     ///
-    /// The tracer stops a crashed daemon, which then holds its FUSE descriptors: every user of the disk would hang, and no
-    /// restart could help. The runtime reads its settings before `main`, so they have to be there from the start.
+    /// The tracer stops a crashed daemon, which then holds its FUSE descriptors: every user of the disk would hang,
+    /// and no restart could help. The runtime reads its settings before `main`, so they have to be there from the
+    /// start.
     static func withoutBacktraces() {
         guard getenv("SWIFT_BACKTRACE") == nil else { return }
         var path = [CChar](repeating: 0, count: Int(PATH_MAX))

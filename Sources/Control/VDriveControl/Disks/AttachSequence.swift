@@ -73,7 +73,6 @@ struct AttachSequence: Sendable {
             url: configuration.remote,
             credentialsFile: configuration.credentialsFile,
             daemonUser: daemonUser,
-            readDeadline: nil,
             logger: logger
         )
         let stateDirectory = layout.metadataDirectory(of: configuration.name)
@@ -163,18 +162,17 @@ struct AttachSequence: Sendable {
 
     /// Commits and closes. FUSE has ended, so nothing new comes between the two.
     private func close(_ attached: AttachedDisk) async -> RPCError? {
-        let trouble = await commit(attached.disk)
         do throws(DiskError) {
-            try await attached.disk.stop(commit: false)
+            try await attached.disk.stop(commit: true)
+            return nil
         } catch {
-            return trouble ?? RPCError(error)
+            return RPCError(error)
         }
-        return trouble
     }
 
     private func commit(_ disk: Disk) async -> RPCError? {
         do throws(DiskError) {
-            try await disk.sync()
+            try await disk.syncUnlessOffline()
             return nil
         } catch {
             return RPCError(error)

@@ -8,8 +8,6 @@ import VDriveStore
 
 /// Makes a disk known to this machine, new or from its remote; what fails half-way leaves nothing behind.
 struct DiskMaker: Sendable {
-    /// How long a remote may take before a create or an import gives up: somebody sits and waits.
-    private static let patience: Duration = .seconds(15)
     /// A cache below this thrashes with every request; the engine needs a few chunks in flight.
     private static let cacheChunksMin: UInt64 = 4
 
@@ -42,7 +40,7 @@ struct DiskMaker: Sendable {
                     "A disk exists at \(request.remote) already; use import for it, or choose another remote."
                 )
             }
-            undo.add("remove the disk from the remote") { try await store.reads.delete(.descriptor) }
+            undo.add("remove the disk from the remote") { try await store.brief.delete(.descriptor) }
             return descriptor
         }
     }
@@ -66,15 +64,12 @@ struct DiskMaker: Sendable {
         if url.scheme == .file { try places.check(url.path, purpose: "The remote's folder") }
         let cacheBytes = request.cacheBytes ?? DiskConfiguration.cacheBytesDefault
         if let geometry { try Self.check(cacheBytes, geometry) }
-        var store = try Self.store(
+        let store = try Self.store(
             url: url,
             credentialsFile: request.credentialsFile,
             daemonUser: daemonUser,
-            readDeadline: Self.patience,
             logger: logger
         )
-        // `writes` waits for a remote for ever; here a person waits for an answer.
-        store.writes = store.reads
 
         var undo = UndoList()
         do {
@@ -145,7 +140,6 @@ struct DiskMaker: Sendable {
         url: StoreURL,
         credentialsFile: String?,
         daemonUser: UInt32,
-        readDeadline: Duration?,
         logger: Logger
     ) throws(RPCError) -> RemoteStore {
         var credentials: StoreCredentials?
@@ -153,8 +147,7 @@ struct DiskMaker: Sendable {
             credentials = try CredentialsFile(path: credentialsFile, daemonUser: daemonUser).credentials(for: url)
         }
         do throws(StoreError) {
-            guard let readDeadline else { return try openStore(url: url, credentials: credentials, logger: logger) }
-            return try openStore(url: url, credentials: credentials, logger: logger, readDeadline: readDeadline)
+            return try openStore(url: url, credentials: credentials, logger: logger)
         } catch {
             throw RPCError(error)
         }

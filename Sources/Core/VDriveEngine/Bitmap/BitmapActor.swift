@@ -80,8 +80,8 @@ actor BitmapActor {
 
     /// Takes the head's state up from the commits since (and with) its checkpoint, in order.
     ///
-    /// The last of them may be one of ours that landed before LMDB learned of it: what it changes is noted with the next
-    /// transaction.
+    /// The last of them may be one of ours that landed before LMDB learned of it: what it changes is noted with the
+    /// next transaction.
     func adopt(_ commits: [CommitRecord]) throws(DiskError) {
         map = MapState(shape: MapShape(geometry))
         for commit in commits {

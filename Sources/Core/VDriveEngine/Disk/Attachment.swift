@@ -170,7 +170,7 @@ struct Attachment: Sendable {
             entries: []
         )
         do throws(StoreError) {
-            try await options.store.reads.put(record.name, record.encode(disk: descriptor.disk))
+            try await options.store.brief.put(record.name, record.encode(disk: descriptor.disk))
         } catch {
             throw DiskError(error)
         }

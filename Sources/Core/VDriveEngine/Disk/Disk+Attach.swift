@@ -91,7 +91,7 @@ extension Disk {
             remote: remote,
             bitmap: bitmap,
             fence: fence,
-            garbage: GarbageCollector(bitmap: bitmap, store: options.store.reads),
+            garbage: GarbageCollector(bitmap: bitmap, store: options.store.brief),
             superblock: outcome.superblock,
             logger: options.logger,
             now: { UInt64(time(nil)) }

@@ -173,7 +173,9 @@ package final class Disk: Sendable {
     // MARK: Stopping
 
     /// Waits for a sync as long as the remote answers; a remote that is away for good must not keep a disk attached.
-    private func syncUnlessOffline() async throws(DiskError) {
+    ///
+    /// Nothing is uploaded any more once this has thrown: only `stop` may follow.
+    package func syncUnlessOffline() async throws(DiskError) {
         let result = await withTaskGroup(of: Result<Void, DiskError>?.self) { group in
             group.addTask {
                 do throws(DiskError) { return .success(try await self.uploads.sync()) } catch { return .failure(error) }
@@ -237,7 +239,7 @@ package final class Disk: Sendable {
         await uploads.stop()
         await runEnded()
         if commit, refusal == nil, let head = await uploads.head {
-            await GarbageCollector(bitmap: bitmap, store: options.store.reads).sweep(head: head.epoch)
+            await GarbageCollector(bitmap: bitmap, store: options.store.brief).sweep(head: head.epoch)
         }
         do throws(DiskError) {
             try await cache.recordAll()

@@ -14,21 +14,21 @@ package enum DiskFormatter {
         geometry: DiskGeometry
     ) async throws(DiskError) -> DiskDescriptor {
         do throws(StoreError) {
-            if try await store.reads.length(of: .descriptor) != nil {
+            if try await store.brief.length(of: .descriptor) != nil {
                 throw StoreError(.invalid, "")
             }
         } catch  where error.kind == .invalid && error.message.isEmpty {
             throw DiskError(
                 .exists,
-                "There is a disk already at \(store.reads.location); "
+                "There is a disk already at \(store.brief.location); "
                     + "attach it with «vdrivectl import», or choose another folder."
             )
         } catch {
             throw DiskError(error)
         }
         do throws(StoreError) {
-            try await StoreProbe.checkWritable(store.reads)
-            let primitive = try await StoreProbe.claimPrimitive(of: store.reads, in: probeFolder())
+            try await StoreProbe.checkWritable(store.brief)
+            let primitive = try await StoreProbe.claimPrimitive(of: store.brief, in: probeFolder())
             var random = SystemRandomNumberGenerator()
             let descriptor = DiskDescriptor(
                 disk: DiskID(using: &random),
@@ -36,10 +36,10 @@ package enum DiskFormatter {
                 claimPrimitive: primitive?.rawValue,
                 createdAt: UInt64(time(nil))
             )
-            try await store.reads.put(.descriptor, descriptor.encode())
+            try await store.brief.put(.descriptor, descriptor.encode())
             return descriptor
         } catch {
-            try? await store.reads.delete(.descriptor)
+            try? await store.brief.delete(.descriptor)
             throw DiskError(error)
         }
     }
@@ -55,11 +55,11 @@ package enum DiskFormatter {
     package static func open(store: RemoteStore) async throws(DiskError) -> DiskDescriptor {
         let bytes: [UInt8]
         do throws(StoreError) {
-            bytes = try await store.reads.get(.descriptor, range: nil)
+            bytes = try await store.brief.get(.descriptor, range: nil)
         } catch  where error.kind == .notFound {
             throw DiskError(
                 .notFound,
-                "There is no disk at \(store.reads.location); check the URL, or make one with «vdrivectl create»."
+                "There is no disk at \(store.brief.location); check the URL, or make one with «vdrivectl create»."
             )
         } catch {
             throw DiskError(error)

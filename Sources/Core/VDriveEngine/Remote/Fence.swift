@@ -43,8 +43,8 @@ final class Fence: Sendable {
                     }
                 }
                 let name = ObjectName.termOwner(term, claimIsFolder: claimIsFolder)
-                try await store.reads.put(name, owner.encode())
-                let found = try await store.reads.get(name, range: nil)
+                try await store.brief.put(name, owner.encode())
+                let found = try await store.brief.get(name, range: nil)
                 if found == owner.encode() { return term }
                 term = term.next
             }
@@ -55,7 +55,7 @@ final class Fence: Sendable {
 
     private func won(_ term: Term, _ primitive: ClaimPrimitive) async throws(StoreError) -> Bool {
         do throws(StoreError) {
-            return try await store.reads.claim(.term(term), with: primitive)
+            return try await store.brief.claim(.term(term), with: primitive)
         } catch  where error.kind == .uncertain {
             // Perhaps ours, perhaps not: a term is cheap, so the next one is taken.
             return false
@@ -71,7 +71,7 @@ final class Fence: Sendable {
     private func highestTerm(from floor: Term) async throws(DiskError) -> Term {
         do throws(StoreError) {
             do throws(StoreError) {
-                let listed = try await store.reads.list(ObjectFolder.terms)
+                let listed = try await store.brief.list(ObjectFolder.terms)
                 return listed.compactMap { Self.term($0.name) }.max() ?? Term(0)
             } catch  where error.kind == .unsupported {
                 // No listing: the next terms are asked for one by one. A claim without its owner record yet is not seen
@@ -80,7 +80,7 @@ final class Fence: Sendable {
                 var candidate = floor.next
                 while candidate.rawValue <= highest.rawValue + 4 {
                     let name = ObjectName.termOwner(candidate, claimIsFolder: claimIsFolder)
-                    if try await store.reads.length(of: name) != nil { highest = candidate }
+                    if try await store.brief.length(of: name) != nil { highest = candidate }
                     candidate = candidate.next
                 }
                 return highest
@@ -103,7 +103,7 @@ final class Fence: Sendable {
     func head() async throws(DiskError) -> ObjectVersion? {
         do throws(StoreError) {
             do throws(StoreError) {
-                let listed = try await store.reads.list(ObjectFolder.commits)
+                let listed = try await store.brief.list(ObjectFolder.commits)
                 return listed.compactMap { Self.commit($0.name) }.max()
             } catch  where error.kind == .unsupported {
                 return try await probeHead()
@@ -122,7 +122,7 @@ final class Fence: Sendable {
     private func probeHead() async throws(StoreError) -> ObjectVersion? {
         var head: ObjectVersion?
         do throws(StoreError) {
-            head = LatestHint.decode(try await store.reads.get(.latest, range: nil))?.version
+            head = LatestHint.decode(try await store.brief.get(.latest, range: nil))?.version
         } catch  where error.kind == .notFound {
             head = nil
         }
@@ -131,7 +131,7 @@ final class Fence: Sendable {
             let epoch = Epoch((head?.epoch.rawValue ?? 0) + 1)
             for candidate in (term...term + 8).reversed() {
                 let version = ObjectVersion(term: Term(candidate), epoch: epoch)
-                if try await store.reads.length(of: .commit(version)) != nil {
+                if try await store.brief.length(of: .commit(version)) != nil {
                     head = version
                     continue search
                 }
@@ -148,7 +148,7 @@ final class Fence: Sendable {
         while let version = next, records.isEmpty || version.epoch >= floor() {
             let name = ObjectName.commit(version)
             let bytes: [UInt8]
-            do throws(StoreError) { bytes = try await store.reads.get(name, range: nil) } catch {
+            do throws(StoreError) { bytes = try await store.brief.get(name, range: nil) } catch {
                 throw DiskError(error)
             }
             do throws(FormatError) {
@@ -171,7 +171,7 @@ final class Fence: Sendable {
     /// Leaves word where the newest commit is. Only a hint: a failure is not worth a retry.
     func hint(_ version: ObjectVersion) async {
         do throws(StoreError) {
-            try await store.reads.put(.latest, LatestHint(version: version).encode())
+            try await store.brief.put(.latest, LatestHint(version: version).encode())
         } catch {
             logger.debug("the hint was not written", metadata: ["error": "\(error)"])
         }
