@@ -2,6 +2,8 @@
 enum EngineLimits {
     /// Chunks captured, compressed and sent at the same time: 4 × (raw + compressed) is the uploader's memory.
     static let parallelUploads = 4
+    /// Threads that compress: as many as leave a core of a small machine to the requests, most of the time.
+    static let encoderThreads = 2
     /// Cold fetches of one read-ahead stream at the same time.
     static let readAheadChunksMax = 16
     /// Streams that are told apart; more readers than this share the oldest.
@@ -19,6 +21,8 @@ enum EngineLimits {
     static let entriesPerCheckpoint = 16_384
     /// Decoded map nodes kept in memory: about 100 KiB each.
     static let nodesInMemory = 128
+    /// Sealed pages kept in memory while their chunks wait for the uploader: 64 MiB.
+    static let keptPagesMax = 16_384
     /// Garbage objects deleted after one commit, so that uploads do not starve.
     static let deletesPerRound = 512
     /// Rounds at a detach; what is left after them goes with the next attach.

@@ -33,13 +33,20 @@ extension CacheActor {
         defer { unlock(chunk) }
         let present: PageSet
         var copy: OpenFile?
+        var kept: [Int: ChunkBuffer] = [:]
+        let slot = plane.table.load(chunk).slot
         switch sealed[chunk] {
         case .preserved(let aside):
             present = aside.present
             copy = aside.file
         case .waiting:
             await close(chunk)
-            present = plane.pages.present(plane.table.load(chunk).slot)
+            present = plane.pages.present(slot)
+        case .overwritten(let overwritten):
+            // Closed like the others, though no hit can write here before the epoch moves on below.
+            await close(chunk)
+            present = overwritten.present
+            kept = overwritten.pages
         case .captured, nil: preconditionFailure("\(chunk) is not to be captured")
         }
         defer { if copy == nil { open(chunk) } }
@@ -61,6 +68,14 @@ extension CacheActor {
             }
         } catch {
             throw DiskError(.retry, "The cache at \(cache.directory) could not be read: \(error).")
+        }
+        for (page, bytes) in kept {
+            buffer.bytes.baseAddress!.advanced(by: page * DiskGeometry.pageBytes)
+                .copyMemory(from: bytes.bytes.baseAddress!, byteCount: DiskGeometry.pageBytes)
+        }
+        if case .overwritten? = sealed[chunk] {
+            keptPages -= kept.count
+            enterCurrentEpoch(chunk, slot)
         }
         sealed[chunk] = .captured
         return CapturedChunk(chunk: chunk, buffer: buffer, present: present)
@@ -86,6 +101,7 @@ extension CacheActor {
         for change in commit.entries where sealed[change.chunk] != nil { await clean(change) }
         sealed = [:]
         sealedDirty = [:]
+        precondition(rewritten.isEmpty && keptPages == 0, "a captured chunk keeps nothing")
         wakeRoomWaiters()
     }
 

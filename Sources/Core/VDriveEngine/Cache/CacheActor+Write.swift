@@ -69,7 +69,7 @@ extension CacheActor {
         var used = 0
         defer { release(pages: touched.count, used: used) }
         do throws(DiskError) {
-            try await becomeDirty(chunk)
+            try await becomeDirty(chunk, overwriting: touched)
         } catch {
             return .failed(error)
         }
@@ -97,6 +97,9 @@ extension CacheActor {
         let newlyDirty = plane.pages.insert(slot, pages, dirty: true)
         plane.counters.dirtyPages.add(newlyDirty, ordering: .relaxed)
         changed.insert(chunk)
+        if case .overwritten? = sealed[chunk] {
+            rewritten[chunk, default: PageSet(pageCount: geometry.pagesPerChunk)].insert(pages)
+        }
         if plane.table.load(chunk).presence == .partial,
             plane.pages.hasPresent(slot, 0..<geometry.pagesPerChunk)
         {
@@ -114,11 +117,13 @@ extension CacheActor {
     /// Makes a chunk dirty in the current epoch, preserving its sealed bytes if the uploader has not read them yet.
     ///
     /// The caller holds the lock. Afterwards the word is dirty and open, and writes on FUSE threads may hit.
-    func becomeDirty(_ chunk: ChunkIndex) async throws(DiskError) {
+    ///
+    /// - Parameter overwriting: the pages about to be written; nil for more than pages, or for all of them.
+    func becomeDirty(_ chunk: ChunkIndex, overwriting: Range<Int>?) async throws(DiskError) {
         let word = plane.table.load(chunk)
         if word.isDirty {
             if plane.pages.epoch(word.slot).rawValue != plane.epoch.load(ordering: .sequentiallyConsistent) {
-                try await leaveSealedEpoch(chunk, word.slot)
+                try await writeBesideSealed(chunk, word.slot, overwriting)
             }
             return
         }
@@ -170,54 +175,6 @@ extension CacheActor {
         }
     }
 
-    /// The first write after the seal: the sealed pages stay what they were, the chunk goes on in the current epoch
-    /// (ordering rule 5). The caller holds the lock.
-    private func leaveSealedEpoch(_ chunk: ChunkIndex, _ slot: Int) async throws(DiskError) {
-        // Writers that passed the epoch check before the seal are waited for: their bytes are sealed ones.
-        await close(chunk)
-        if case .waiting? = sealed[chunk] {
-            do throws(DiskError) {
-                sealed[chunk] = .preserved(try await preserve(chunk, slot))
-            } catch {
-                open(chunk)
-                throw error
-            }
-        }
-        sealedDirty[chunk] = plane.pages.dirty(slot)
-        plane.pages.setDirty(slot, PageSet(pageCount: geometry.pagesPerChunk))
-        plane.pages.setEpoch(slot, Epoch(plane.epoch.load(ordering: .sequentiallyConsistent)))
-        open(chunk)
-    }
-
-    /// Copies the present pages of a closed chunk aside, sharing blocks where the filesystem can.
-    private func preserve(_ chunk: ChunkIndex, _ slot: Int) async throws(DiskError) -> OutboxCopy {
-        let present = plane.pages.present(slot)
-        let cache = plane.cache
-        let start = geometry.offset(of: chunk)
-        let path = "\(outboxDirectory)/\(hexadecimal(chunk.rawValue, digits: 9))"
-        let bytes = UInt64(geometry.chunkBytes)
-        do throws(Errno) {
-            return try await onDisk { () throws(Errno) in
-                let file = try OpenFile.open(path, flags: O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
-                // The file lives as long as its descriptor: nothing to clean up after a crash.
-                try Directory.removeFile(path)
-                try file.truncate(to: bytes)
-                for run in present.runs {
-                    let at = run.lowerBound * DiskGeometry.pageBytes
-                    try cache.copy(
-                        at: start + UInt64(at),
-                        count: run.count * DiskGeometry.pageBytes,
-                        to: file,
-                        at: UInt64(at)
-                    )
-                }
-                return OutboxCopy(file: file, path: path, present: present)
-            }
-        } catch {
-            throw DiskError(.retry, "The outbox at \(outboxDirectory) could not take a copy: \(error).")
-        }
-    }
-
     // MARK: Deallocation
 
     /// Makes a range of one chunk zeros and gives its space back.
@@ -235,7 +192,7 @@ extension CacheActor {
         await lock(chunk)
         defer { unlock(chunk) }
         guard plane.table.load(chunk).presence != .hole else { return }
-        try await becomeDirty(chunk)
+        try await becomeDirty(chunk, overwriting: nil)
         await close(chunk)
         defer { open(chunk) }
         let word = plane.table.load(chunk)

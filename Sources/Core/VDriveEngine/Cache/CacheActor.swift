@@ -53,6 +53,10 @@ actor CacheActor {
     var sealed: [ChunkIndex: SealedState] = [:]
     /// Dirty pages of sealed chunks that were written again; they stay dirty until the commit.
     var sealedDirty: [ChunkIndex: PageSet] = [:]
+    /// Pages of overwritten sealed chunks that were written since the seal.
+    var rewritten: [ChunkIndex: PageSet] = [:]
+    /// Sealed pages kept in memory, over all chunks.
+    var keptPages = 0
     var freeSlots: [Int] = []
     var slotsUsed = 0
     var inFlight: [FrameKey: [CheckedContinuation<Void, Never>]] = [:]

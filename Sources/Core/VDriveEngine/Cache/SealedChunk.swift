@@ -5,16 +5,25 @@ internal import VDriveModel
 enum SealedState {
     /// In the cache file, and nobody has written to the chunk since: the uploader reads them there.
     case waiting
+    /// In the cache file, but for the pages that were written since: those are kept in memory.
+    case overwritten(KeptPages)
     /// Copied aside, because a writer came before the uploader.
     case preserved(OutboxCopy)
     /// Read by the uploader.
     case captured
 }
 
+/// The sealed bytes of pages that were overwritten since the seal.
+struct KeptPages: Sendable {
+    /// The pages that were there at the seal.
+    let present: PageSet
+    /// One page each, by page number; a part of `present`.
+    var pages: [Int: ChunkBuffer] = [:]
+}
+
 /// A sealed chunk's pages in a file of their own, at their places inside the chunk; the file goes with the copy.
 struct OutboxCopy: Sendable {
     let file: OpenFile
-    let path: String
     let present: PageSet
 }
 

@@ -14,6 +14,7 @@ extension Disk {
     /// - Throws: `DiskError`; then nothing of it is left running.
     package static func attach(_ options: DiskOptions) async throws(DiskError) -> Disk {
         let threads = BlockingThreads(name: "vdrive-cache", count: EngineLimits.cacheThreads)
+        let encoders = BlockingThreads(name: "vdrive-encode", count: EngineLimits.encoderThreads)
         let executor = ThreadExecutor(name: "vdrive-lmdb")
         var bitmap: BitmapActor?
         do throws(DiskError) {
@@ -24,10 +25,11 @@ extension Disk {
             let fence = Fence(store: options.store, descriptor: descriptor, logger: options.logger)
             let attachment = Attachment(options: options, descriptor: descriptor, fence: fence, bitmap: opened)
             let outcome = try await attachment.run()
-            return try await assemble(options, outcome, fence, opened, threads, executor)
+            return try await assemble(options, outcome, fence, opened, threads, encoders, executor)
         } catch {
             await bitmap?.close()
             threads.shutdown()
+            encoders.shutdown()
             executor.stop()
             throw error
         }
@@ -53,6 +55,7 @@ extension Disk {
         _ fence: Fence,
         _ bitmap: BitmapActor,
         _ threads: BlockingThreads,
+        _ encoders: BlockingThreads,
         _ executor: ThreadExecutor
     ) async throws(DiskError) -> Disk {
         let (stream, source) = AsyncStream.makeStream(of: DiskEvent.self, bufferingPolicy: .bufferingNewest(1024))
@@ -92,6 +95,7 @@ extension Disk {
             bitmap: bitmap,
             fence: fence,
             garbage: GarbageCollector(bitmap: bitmap, store: options.store.brief),
+            encoders: encoders,
             superblock: outcome.superblock,
             logger: options.logger,
             now: { UInt64(time(nil)) }
@@ -104,6 +108,7 @@ extension Disk {
             cache: cache,
             uploads: uploads,
             threads: threads,
+            encoders: encoders,
             executor: executor,
             events: (stream, source)
         )

@@ -23,6 +23,7 @@ package final class Disk: Sendable {
     let cache: CacheActor
     let uploads: UploadQueueActor
     let threads: BlockingThreads
+    let encoders: BlockingThreads
     let executor: ThreadExecutor
     private let events: AsyncStream<DiskEvent>
     private let eventSource: AsyncStream<DiskEvent>.Continuation
@@ -45,6 +46,7 @@ package final class Disk: Sendable {
         cache: CacheActor,
         uploads: UploadQueueActor,
         threads: BlockingThreads,
+        encoders: BlockingThreads,
         executor: ThreadExecutor,
         events: (stream: AsyncStream<DiskEvent>, source: AsyncStream<DiskEvent>.Continuation)
     ) {
@@ -56,6 +58,7 @@ package final class Disk: Sendable {
         self.cache = cache
         self.uploads = uploads
         self.threads = threads
+        self.encoders = encoders
         self.executor = executor
         self.events = events.stream
         self.eventSource = events.source
@@ -253,6 +256,7 @@ package final class Disk: Sendable {
             threads.submit { continuation.resume() }
         }
         threads.shutdown()
+        encoders.shutdown()
         executor.stop()
         if let refusal { throw refusal }
     }

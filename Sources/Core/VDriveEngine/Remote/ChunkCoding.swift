@@ -2,7 +2,8 @@ internal import Codec
 internal import VDriveFormat
 internal import VDriveModel
 
-/// The CPU work on chunks: it runs on Swift's pool, never on an actor, and lets others run between frames.
+/// The CPU work on chunks: never on an actor. What readers wait for runs on Swift's pool and lets others run between frames;
+/// what uploads need runs on threads of its own.
 enum ChunkCoding {
     @concurrent static func hash(_ buffer: ChunkBuffer) async -> ContentHash {
         ContentHash(XXH3.hash64(UnsafeRawBufferPointer(buffer.bytes)))
@@ -35,16 +36,17 @@ enum ChunkCoding {
         return buffer
     }
 
-    /// Compresses a chunk.
+    /// Compresses a chunk. It takes milliseconds without a pause: for a thread of its own, never for Swift's pool, where
+    /// every step of a waiting request would queue behind it.
     ///
     /// - Returns: nil when it is all zeros: such a chunk needs no object.
-    @concurrent static func encode(
+    static func encode(
         _ buffer: ChunkBuffer,
         id: DiskID,
         chunk: ChunkIndex,
         version: ObjectVersion,
         geometry: DiskGeometry
-    ) async throws(FormatError) -> (object: [UInt8], entry: MapEntry)? {
+    ) throws(FormatError) -> (object: [UInt8], entry: MapEntry)? {
         if isZero(UnsafeRawBufferPointer(buffer.bytes)) { return nil }
         let hash = ContentHash(XXH3.hash64(UnsafeRawBufferPointer(buffer.bytes)))
         var encoder = ChunkEncoder(
@@ -57,7 +59,6 @@ enum ChunkCoding {
         for frame in 0..<geometry.framesPerChunk {
             let bytes = frame * geometry.frameBytes..<(frame + 1) * geometry.frameBytes
             try encoder.append(frame: UnsafeRawBufferPointer(rebasing: buffer.bytes[bytes]))
-            if frame % 4 == 3 { await Task.yield() }
         }
         return encoder.finish(hash: hash)
     }

@@ -1,3 +1,4 @@
+internal import Linux
 internal import Logging
 internal import VDriveDataPlane
 internal import VDriveFormat
@@ -19,6 +20,7 @@ actor UploadQueueActor {
     private let bitmap: BitmapActor
     private let fence: Fence
     private let garbage: GarbageCollector
+    private let encoders: BlockingThreads
     private let logger: Logger
     private let now: @Sendable () -> UInt64
 
@@ -42,6 +44,7 @@ actor UploadQueueActor {
         bitmap: BitmapActor,
         fence: Fence,
         garbage: GarbageCollector,
+        encoders: BlockingThreads,
         superblock: Superblock,
         logger: Logger,
         now: @escaping @Sendable () -> UInt64
@@ -52,6 +55,7 @@ actor UploadQueueActor {
         self.bitmap = bitmap
         self.fence = fence
         self.garbage = garbage
+        self.encoders = encoders
         self.superblock = superblock
         self.logger = logger
         self.now = now
@@ -197,13 +201,17 @@ actor UploadQueueActor {
             }
             let encoded: (object: [UInt8], entry: MapEntry)?
             do throws(FormatError) {
-                encoded = try await ChunkCoding.encode(
-                    captured.buffer,
-                    id: remote.id,
-                    chunk: chunk,
-                    version: version,
-                    geometry: plane.geometry
-                )
+                let id = remote.id
+                let geometry = plane.geometry
+                encoded = try await encoders.run { () throws(FormatError) in
+                    try ChunkCoding.encode(
+                        captured.buffer,
+                        id: id,
+                        chunk: chunk,
+                        version: version,
+                        geometry: geometry
+                    )
+                }
             } catch {
                 throw DiskError(.internal, error.description)
             }
