@@ -6,7 +6,8 @@ import VDriveFormat
 import VDriveModel
 import VDriveStore
 
-/// Writes that race with the upload of the epoch before them: the remote must hold the state of the seal, byte for byte.
+/// Writes that race with the upload of the epoch before them: the remote must hold the state of the seal, byte for
+/// byte.
 @Suite struct SealedWriteTests {
     @Test("what is committed is the disk of the seal, whatever is written meanwhile", arguments: [UInt64(1), 2, 3, 4])
     func stateOfTheSeal(seed: UInt64) async throws {

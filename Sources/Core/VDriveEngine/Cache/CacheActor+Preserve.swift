@@ -4,16 +4,16 @@ internal import Synchronization
 internal import VDriveDataPlane
 internal import VDriveModel
 
-/// Writes to chunks of the epoch that is being uploaded (ordering rule 5): the sealed bytes are kept for the uploader, the
-/// write goes on at once.
+/// Writes to chunks of the epoch that is being uploaded (ordering rule 5): the sealed bytes are kept for the
+/// uploader, the write goes on at once.
 ///
 ///     waiting ──first write──▶ overwritten ──uploader reads──▶ captured
 ///        │                         │ too many pages, a punch
 ///        └─────── a punch ─────────┴──────────────▶ preserved ──uploader reads──▶ captured
 ///
 /// Small writes keep the pages that they overwrite in memory; until the uploader has read the chunk, its writes come
-/// through here, one by one. What is too much for that is copied into a file in the outbox, and the chunk goes on in the
-/// current epoch, with hits.
+/// through here, one by one. What is too much for that is copied into a file in the outbox, and the chunk goes on in
+/// the current epoch, with hits.
 extension CacheActor {
     /// Keeps what a write to a sealed chunk would destroy. The caller holds the lock.
     func writeBesideSealed(
@@ -78,8 +78,8 @@ extension CacheActor {
         enterCurrentEpoch(chunk, slot)
     }
 
-    /// Dirty pages of before the seal are noted as sealed; those written since are the chunk's dirty pages now, and hits
-    /// may write to it again. The sealed bytes are safe.
+    /// Dirty pages of before the seal are noted as sealed; those written since are the chunk's dirty pages now, and
+    /// hits may write to it again. The sealed bytes are safe.
     func enterCurrentEpoch(_ chunk: ChunkIndex, _ slot: Int) {
         let since = rewritten.removeValue(forKey: chunk) ?? PageSet(pageCount: geometry.pagesPerChunk)
         sealedDirty[chunk] = plane.pages.dirty(slot)

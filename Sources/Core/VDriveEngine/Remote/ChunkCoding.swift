@@ -2,8 +2,8 @@ internal import Codec
 internal import VDriveFormat
 internal import VDriveModel
 
-/// The CPU work on chunks: never on an actor. What readers wait for runs on Swift's pool and lets others run between frames;
-/// what uploads need runs on threads of its own.
+/// The CPU work on chunks: never on an actor. What readers wait for runs on Swift's pool and lets others run between
+/// frames; what uploads need runs on threads of its own.
 enum ChunkCoding {
     @concurrent static func hash(_ buffer: ChunkBuffer) async -> ContentHash {
         ContentHash(XXH3.hash64(UnsafeRawBufferPointer(buffer.bytes)))
@@ -36,8 +36,8 @@ enum ChunkCoding {
         return buffer
     }
 
-    /// Compresses a chunk. It takes milliseconds without a pause: for a thread of its own, never for Swift's pool, where
-    /// every step of a waiting request would queue behind it.
+    /// Compresses a chunk. It takes milliseconds without a pause: for a thread of its own, never for Swift's pool,
+    /// where every step of a waiting request would queue behind it.
     ///
     /// - Returns: nil when it is all zeros: such a chunk needs no object.
     static func encode(
