@@ -21,7 +21,11 @@ import VDriveStore
             for _ in 0..<40 { try await change(world, &shadow, round, &random, sizeMax: 60_000) }
             let sealed = shadow
             let before = world.plane.epoch.load(ordering: .sequentiallyConsistent)
-            let sync = Task { [disk = world.disk] in try await disk.sync() }
+            // Copied at once: a few epochs later the garbage of this one is gone.
+            let sync = Task { [disk = world.disk] in
+                try await disk.sync()
+                return try await copy(of: store, upTo: before)
+            }
             while world.plane.epoch.load(ordering: .sequentiallyConsistent) == before {
                 try await Task.sleep(for: .milliseconds(1))
             }
@@ -31,12 +35,11 @@ import VDriveStore
                 try await change(world, &shadow, round + 100, &random, sizeMax: isLarge ? 400_000 : 9_000)
                 if Bool.random(using: &random) { try await world.flush() }
             }
-            try await sync.value
-            try await check(copyOf: store, upTo: before, holds: sealed, "seed \(seed) round \(round)")
+            try await check(try await sync.value, holds: sealed, "seed \(seed) round \(round)")
         }
         try await world.disk.sync()
         try await world.detach()
-        try await check(copyOf: store, upTo: .max, holds: shadow, "seed \(seed) at the end")
+        try await check(try await copy(of: store, upTo: .max), holds: shadow, "seed \(seed) at the end")
     }
 
     private func change(
@@ -58,19 +61,19 @@ import VDriveStore
         }
     }
 
-    /// Attaches a copy of the remote, without commits after an epoch, on a machine that knows nothing.
-    private func check(
-        copyOf store: SlowStore,
-        upTo epoch: UInt64,
-        holds expected: [UInt8],
-        _ when: String
-    ) async throws {
+    /// The remote without commits after an epoch.
+    private func copy(of store: SlowStore, upTo epoch: UInt64) async throws -> MemoryStore {
         let copy = MemoryStore()
         for name in store.inner.names.map({ ObjectName($0) }) {
             if case .commit(let version)? = name.role, version.epoch.rawValue > epoch { continue }
             guard let bytes = try? await store.inner.get(name, range: nil) else { continue }
             try await copy.put(name, bytes)
         }
+        return copy
+    }
+
+    /// Attaches a copy of the remote on a machine that knows nothing.
+    private func check(_ copy: MemoryStore, holds expected: [UInt8], _ when: String) async throws {
         let other = try await EngineWorld(
             store: copy,
             diskBytes: UInt64(expected.count),
