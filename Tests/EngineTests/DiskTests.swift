@@ -19,11 +19,11 @@ import VDriveStore
     func writeAndRead() async throws {
         let world = try await EngineWorld()
         try await world.attach()
-        #expect(try await world.read(5 << 20, 4096) == [UInt8](repeating: 0, count: 4096))
+        #expect(try await same(world.read(5 << 20, 4096), [UInt8](repeating: 0, count: 4096)))
         let bytes = pattern(1, 300_000)
         try await world.write(1_000_000, bytes)
-        #expect(try await world.read(1_000_000, 300_000) == bytes)
-        #expect(try await world.read(999_000, 1000) == [UInt8](repeating: 0, count: 1000))
+        #expect(try await same(world.read(1_000_000, 300_000), bytes))
+        #expect(try await same(world.read(999_000, 1000), [UInt8](repeating: 0, count: 1000)))
         try await world.flush()
         try await world.detach()
     }
@@ -40,7 +40,7 @@ import VDriveStore
         try await world.detach()
         try world.loseMachine()
         try await world.attach()
-        #expect(try await world.read(0, 1 << 20) == before)
+        #expect(try await same(world.read(0, 1 << 20), before))
         // A partial write over an object that is not here fetches nothing first, and keeps the rest.
         try await world.write(8192, pattern(3, 4096))
         try await world.disk.sync()
@@ -49,7 +49,7 @@ import VDriveStore
         try await world.attach()
         var expected = before
         expected.replaceSubrange(8192..<12288, with: pattern(3, 4096))
-        #expect(try await world.read(0, 1 << 20) == expected)
+        #expect(try await same(world.read(0, 1 << 20), expected))
         try await world.detach()
     }
 
@@ -63,7 +63,7 @@ import VDriveStore
         try await world.attach()
         let status = await world.disk.status()
         #expect(status.dirtyBytes == 2 << 20)
-        #expect(try await world.read(0, 1 << 20) == Array(bytes[0..<1 << 20]))
+        #expect(try await same(world.read(0, 1 << 20), Array(bytes[0..<1 << 20])))
         try await world.disk.sync()
         #expect(await world.disk.status().dirtyBytes == 0)
         try await world.detach()
@@ -75,7 +75,7 @@ import VDriveStore
         try await world.attach()
         for part in 0..<48 { try await world.write(UInt64(part) << 20, pattern(UInt8(part), 1 << 20)) }
         for part in 0..<48 {
-            #expect(try await world.read(UInt64(part) << 20, 1 << 20) == pattern(UInt8(part), 1 << 20))
+            #expect(try await same(world.read(UInt64(part) << 20, 1 << 20), pattern(UInt8(part), 1 << 20)))
         }
         let used = await world.disk.status().usedBytes
         #expect(used <= 9 << 20, "\(used) bytes of \(world.cacheBytes)")
@@ -91,7 +91,7 @@ import VDriveStore
         try await world.disk.sync()
         #expect(await world.disk.status().allocatedBytes == 4 << 20)
         try await world.deallocate(1 << 20, 2 << 20)
-        #expect(try await world.read(1 << 20, 1 << 20) == [UInt8](repeating: 0, count: 1 << 20))
+        #expect(try await same(world.read(1 << 20, 1 << 20), [UInt8](repeating: 0, count: 1 << 20)))
         try await world.deallocate(3 << 20 + 100, 10_000)
         try await world.disk.sync()
         #expect(await world.disk.status().allocatedBytes == 2 << 20)
@@ -100,11 +100,11 @@ import VDriveStore
         try await world.detach()
         try world.loseMachine()
         try await world.attach()
-        #expect(try await world.read(0, 1 << 20) == pattern(0, 1 << 20))
-        #expect(try await world.read(1 << 20, 1 << 20) == [UInt8](repeating: 0, count: 1 << 20))
+        #expect(try await same(world.read(0, 1 << 20), pattern(0, 1 << 20)))
+        #expect(try await same(world.read(1 << 20, 1 << 20), [UInt8](repeating: 0, count: 1 << 20)))
         var tail = pattern(3, 1 << 20)
         for index in 100..<10_100 { tail[index] = 0 }
-        #expect(try await world.read(3 << 20, 1 << 20) == tail)
+        #expect(try await same(world.read(3 << 20, 1 << 20), tail))
         for part in 0..<3 {
             try await world.write(5 << 20, pattern(UInt8(part), 4096))
             try await world.disk.sync()
@@ -136,7 +136,7 @@ import VDriveStore
         try await world.attach()
         for round in 103..<200 {
             let offset = UInt64(round % 97) * 2_000_000 / 4096 * 4096
-            #expect(try await world.read(offset, 4096) == pattern(UInt8(round), 4096))
+            #expect(try await same(world.read(offset, 4096), pattern(UInt8(round), 4096)))
         }
         try await world.detach()
     }
@@ -167,7 +167,9 @@ import VDriveStore
         try world.loseMachine()
         try await world.attach()
         for part in 0..<4 {
-            #expect(try await world.read(UInt64(part) << 20, 1 << 20) == Array(shadow[part << 20..<(part + 1) << 20]))
+            #expect(
+                try await same(world.read(UInt64(part) << 20, 1 << 20), Array(shadow[part << 20..<(part + 1) << 20]))
+            )
         }
         try await world.detach()
     }

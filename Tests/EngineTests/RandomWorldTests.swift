@@ -40,7 +40,7 @@ import VDriveStore
                 shadow.replaceSubrange(range, with: bytes)
             case 40..<80:
                 let found = try await world.read(UInt64(offset), count)
-                try #require(found == Array(shadow[range]), "seed \(seed) step \(step) at \(offset) + \(count)")
+                try #require(same(found, Array(shadow[range])), "seed \(seed) step \(step) at \(offset) + \(count)")
             case 80..<88:
                 try await world.deallocate(UInt64(offset), UInt64(count))
                 shadow.replaceSubrange(range, with: repeatElement(0, count: count))
@@ -65,7 +65,7 @@ import VDriveStore
     private func check(_ world: EngineWorld, _ shadow: [UInt8], _ when: String) async throws {
         for start in stride(from: 0, to: shadow.count, by: 1 << 20) {
             let found = try await world.read(UInt64(start), 1 << 20)
-            try #require(found == Array(shadow[start..<start + (1 << 20)]), "\(when), at \(start)")
+            try #require(same(found, Array(shadow[start..<start + (1 << 20)])), "\(when), at \(start)")
         }
     }
 }
