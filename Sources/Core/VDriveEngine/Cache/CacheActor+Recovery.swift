@@ -99,6 +99,12 @@ extension CacheActor {
     func recordAll() async throws(DiskError) {
         await lockRecording()
         defer { recording.release() }
+        // In debug builds, so at the end of every test that detaches.
+        assert(
+            {
+                checkInvariants(); return true
+            }()
+        )
         try await record(MetadataBatch())
     }
 
@@ -110,6 +116,9 @@ extension CacheActor {
             precondition(plane.pages.chunk(word.slot) == chunk, "\(chunk) has somebody else's page set")
         }
         for chunk in sealed.keys { precondition(dirty.contains(chunk), "\(chunk) is sealed but not dirty") }
-        precondition(policy.count + dirty.count <= slotsUsed + Int(geometry.chunkCount), "more chunks than there are")
+        precondition(
+            sealedDirty.keys.allSatisfy { sealed[$0] != nil },
+            "pages are noted as sealed of a chunk that is not"
+        )
     }
 }
