@@ -28,6 +28,7 @@ package final class DaemonUnderTest: Sendable {
     /// Everything of this daemon is below it.
     package let folder: String
     private let logLevel: String
+    private let environment: [String: String]
     private let janitor: Janitor
     private let running = Mutex(Running())
 
@@ -37,12 +38,13 @@ package final class DaemonUnderTest: Sendable {
     private var logFile: String { "\(folder)/vdrived.log" }
     private var pidFile: String { "\(folder)/vdrived.pid" }
 
-    private init(purpose: String, logLevel: String) throws {
+    private init(purpose: String, logLevel: String, environment: [String: String]) throws {
         let scratch = try makeScratchFolder(purpose)
         // Servers that drop their rights come by here.
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: scratch.path)
         folder = scratch.path
         self.logLevel = logLevel
+        self.environment = environment
         janitor = try Janitor(folder: folder)
     }
 
@@ -50,16 +52,21 @@ package final class DaemonUnderTest: Sendable {
     ///
     /// When the test is cancelled (its time is up), the daemon is killed, so that whatever waits for it goes on.
     ///
+    /// - Parameters:
+    ///   - environment: variables for the daemon, such as VDRIVE_FAULTS, beside those of the test process.
+    ///   - starts: whether the daemon runs when the body begins; otherwise the body starts it.
     /// - Throws: what the body throws; `Failure` when the daemon does not end well, or leaves mounts or devices behind.
     package static func use(
         _ purpose: String,
         logLevel: String = "info",
+        environment: [String: String] = [:],
+        starts: Bool = true,
         _ body: (DaemonUnderTest) async throws -> Void
     ) async throws {
-        let daemon = try DaemonUnderTest(purpose: purpose, logLevel: logLevel)
+        let daemon = try DaemonUnderTest(purpose: purpose, logLevel: logLevel, environment: environment)
         try await withTaskCancellationHandler {
             do {
-                try await daemon.start()
+                if starts { try await daemon.start() }
                 try await body(daemon)
                 try await daemon.terminate()
                 let left = daemon.leftovers()
@@ -90,7 +97,10 @@ package final class DaemonUnderTest: Sendable {
     }
 
     /// Starts the daemon, and waits until it answers.
-    package func start() async throws {
+    ///
+    /// - Parameter environment: variables for this run; nil for those that `use` was given.
+    package func start(environment: [String: String]? = nil) async throws {
+        let own = ["SWIFT_BACKTRACE": "enable=no"].merging(environment ?? self.environment) { $1 }
         try await blocking { [self] in
             let process = Process()
             process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
@@ -100,7 +110,7 @@ package final class DaemonUnderTest: Sendable {
                 "--run-dir", runDirectory, "--log-level", logLevel,
             ]
             // The program that prints backtraces may hang, and then holds the sockets of the daemon that has crashed.
-            process.environment = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
+            process.environment = ProcessInfo.processInfo.environment.merging(own) { $1 }
             if !FileManager.default.fileExists(atPath: logFile) {
                 try Data().write(to: URL(fileURLWithPath: logFile))
             }
@@ -142,6 +152,12 @@ package final class DaemonUnderTest: Sendable {
         signal(SIGKILL)
         try await waitForEnd(seconds: 20)
     }
+
+    /// Waits for the end of a daemon that is to end by itself, by a fault point that was armed.
+    ///
+    /// - Returns: its status; 128 and the signal's number when a signal ended it.
+    @discardableResult
+    package func waitForItsEnd(seconds: Int = 30) async throws -> CInt { try await waitForEnd(seconds: seconds) }
 
     private func signal(_ number: CInt) {
         running.withLock { running in

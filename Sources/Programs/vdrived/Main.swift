@@ -15,14 +15,28 @@ enum Main {
         let arguments = Arguments.parseOrExit()
         let logger = Logger(label: "vdrived") { _ in LogLines(level: arguments.logLevel) }
         for warning in warnings { logger.warning("\(warning)") }
+        do throws(FaultEnvironmentError) {
+            if let faults = try FaultEnvironment.arm() {
+                logger.warning(
+                    "faults are armed: this daemon will fail on purpose, for a test",
+                    metadata: ["faults": "\(faults)"]
+                )
+            }
+        } catch {
+            end(saying: "\(error)", status: 2)
+        }
         do {
             let layout = try StateLayout(stateDirectory: arguments.stateDir, runDirectory: arguments.runDir)
             try await Daemon(socketPath: arguments.socketPath, layout: layout, logger: logger).run()
         } catch {
-            // The sentence for whoever started it stands alone, not in a log line.
-            Array("vdrived: \(error)\n".utf8).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
-            exit(EXIT_FAILURE)
+            end(saying: "\(error)", status: EXIT_FAILURE)
         }
+    }
+
+    /// The sentence for whoever started the daemon stands alone, not in a log line.
+    private static func end(saying sentence: String, status: CInt) -> Never {
+        Array("vdrived: \(sentence)\n".utf8).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        exit(status)
     }
 }
 
