@@ -78,12 +78,17 @@ extension CacheActor {
         let bitmap = bitmap
         let receipt: DataSyncReceipt
         do throws(Errno) {
-            receipt = try await threads.run { () throws(Errno) in try cache.sync() }
+            receipt = try await threads.run { () throws(Errno) in
+                try Faults.atBlocking(.flushBeforeDataSync)
+                return try cache.sync()
+            }
         } catch {
             throw DiskError(.internal, "The cache at \(cache.directory) could not be synced: \(error).")
         }
+        try await Faults.at(.flushAfterDataSync, failing: .internal)
         if batch.isEmpty { return }
         try await bitmap.apply(batch, after: receipt)
+        try await Faults.at(.flushAfterMetadata, failing: .internal)
     }
 
     /// What LMDB should say of a chunk now; nil when it should say nothing.

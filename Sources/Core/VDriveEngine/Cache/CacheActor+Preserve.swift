@@ -45,6 +45,7 @@ extension CacheActor {
         let start = geometry.offset(of: chunk)
         do throws(Errno) {
             let read = try await onDisk { () throws(Errno) in
+                try Faults.atBlocking(.preserveBeforeKeep)
                 var read: [(Int, ChunkBuffer)] = []
                 for page in missing {
                     let buffer = ChunkBuffer(count: DiskGeometry.pageBytes)
@@ -59,6 +60,7 @@ extension CacheActor {
         }
         keptPages += missing.count
         sealed[chunk] = .overwritten(kept)
+        try await Faults.at(.preserveAfterKeep)
     }
 
     /// The sealed pages stay what they were, somewhere else; the chunk goes on in the current epoch. The caller holds
@@ -97,6 +99,7 @@ extension CacheActor {
         let bytes = UInt64(geometry.chunkBytes)
         do throws(Errno) {
             return try await onDisk { () throws(Errno) in
+                try Faults.atBlocking(.preserveBeforeCopy)
                 let file = try OpenFile.open(path, flags: O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
                 // The file lives as long as its descriptor: nothing to clean up after a crash.
                 try Directory.removeFile(path)
@@ -113,6 +116,7 @@ extension CacheActor {
                 for (page, buffer) in sealed.pages {
                     try file.pwriteAll(UnsafeRawBufferPointer(buffer.bytes), at: UInt64(page * DiskGeometry.pageBytes))
                 }
+                try Faults.atBlocking(.preserveAfterCopy)
                 return OutboxCopy(file: file, present: sealed.present)
             }
         } catch {

@@ -169,6 +169,7 @@ extension CacheActor {
                     )
                     try cache.write(part, at: start + UInt64(bytes.lowerBound))
                 }
+                try Faults.atBlocking(.fillAfterBytes)
             }
         } catch {
             await punchAbsent(chunk, runs)

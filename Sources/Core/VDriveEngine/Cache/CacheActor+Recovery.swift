@@ -17,6 +17,7 @@ extension CacheActor {
         isClean: Bool,
         dropsClean: Bool
     ) async throws(DiskError) {
+        try await Faults.at(.recoverBeforeCache)
         do throws(Errno) {
             let cache = plane.cache
             try await onDisk { () throws(Errno) in try cache.openExisting() }
@@ -34,6 +35,7 @@ extension CacheActor {
         for (chunk, record) in kept.sorted(by: { $0.key < $1.key }) { takeUp(chunk, record, isClean: isClean) }
         recorded = Set(kept.keys)
         await recount()
+        try await Faults.at(.recoverAfterCache)
         logger.info(
             "cache taken up",
             metadata: [
@@ -88,7 +90,10 @@ extension CacheActor {
                         chunk = ChunkIndex(chunk.rawValue + 1)
                     }
                 }
-                for (offset, count) in holes { try cache.punch(at: offset, count: count) }
+                for (offset, count) in holes {
+                    try cache.punch(at: offset, count: count)
+                    try Faults.atBlocking(.recoverWhilePunching)
+                }
             }
         } catch {
             throw DiskError(.internal, "The cache at \(cache.directory) could not be swept: \(error).")

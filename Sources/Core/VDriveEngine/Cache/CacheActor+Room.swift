@@ -129,7 +129,9 @@ extension CacheActor {
     /// unverified) closed by the caller, who also holds the recording lock; afterwards they are unknown and open.
     func forgetAndPunch(_ chunks: [ChunkIndex]) async throws(DiskError) {
         let known = chunks.filter { recorded.contains($0) }
+        try await Faults.at(.evictBeforeForget, failing: .internal)
         if !known.isEmpty { try await bitmap.forget(known) }
+        try await Faults.at(.evictAfterForget, failing: .internal)
         for chunk in known { recorded.remove(chunk) }
         let cache = plane.cache
         let bytes = geometry.chunkBytes
@@ -137,6 +139,7 @@ extension CacheActor {
         do throws(Errno) {
             try await onDisk { () throws(Errno) in
                 for offset in offsets { try cache.punch(at: offset, count: bytes) }
+                try Faults.atBlocking(.evictAfterPunch)
             }
         } catch {
             throw DiskError(.internal, "The cache at \(cache.directory) could not give space back: \(error).")

@@ -56,6 +56,7 @@ extension CacheActor {
         let source = copy
         do throws(Errno) {
             try await onDisk { () throws(Errno) in
+                try Faults.atBlocking(.captureBeforeRead)
                 for run in present.runs {
                     let bytes = run.lowerBound * DiskGeometry.pageBytes..<run.upperBound * DiskGeometry.pageBytes
                     let target = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[bytes])
@@ -65,6 +66,7 @@ extension CacheActor {
                         try cache.read(at: start + UInt64(bytes.lowerBound), into: target)
                     }
                 }
+                try Faults.atBlocking(.captureAfterRead)
             }
         } catch {
             throw DiskError(.retry, "The cache at \(cache.directory) could not be read: \(error).")
@@ -97,6 +99,7 @@ extension CacheActor {
             batch.record(change.chunk, committedRecord(of: change))
         }
         try await record(batch)
+        _ = await Faults.passes(.commitAfterMetadata)
         try await bitmap.committed(commit, checkpoint: checkpoint)
         for change in commit.entries where sealed[change.chunk] != nil { await clean(change) }
         sealed = [:]

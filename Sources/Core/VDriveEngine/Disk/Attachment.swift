@@ -39,9 +39,11 @@ struct Attachment: Sendable {
             throw DiskError(.refused, "The disk's size on the remote is another one than in \(options.stateDirectory).")
         }
         let term = try await fence.claim(above: known?.term ?? Term(0), owner: owner())
+        try await Faults.at(.recoverAfterClaim)
         // After the claim: whoever commits now sees it.
         let head = try await fence.head()
         let chain = try await head.asyncMap { (head) async throws(DiskError) in try await fence.chain(to: head) } ?? []
+        try await Faults.at(.recoverAfterStateRead)
         let verdict = try await compare(known, chain.last)
         if verdict != .goOn { try await bitmap.reset() }
         try await bitmap.adopt(chain)
@@ -160,6 +162,7 @@ struct Attachment: Sendable {
         var noted = MetadataBatch()
         noted.superblock = superblock
         try await bitmap.note(noted)
+        try await Faults.at(.recoverAfterTermNoted)
         let record = CommitRecord(
             version: ObjectVersion(term: term, epoch: Epoch((parent?.version.epoch.rawValue ?? 0) + 1)),
             parent: parent?.version,
@@ -174,6 +177,7 @@ struct Attachment: Sendable {
         } catch {
             throw DiskError(error)
         }
+        try await Faults.at(.recoverAfterFirstCommit)
         if let higher = try await fence.higherTerm(than: term) {
             throw DiskError(.fenced, "Another machine attached this disk at the same moment (term \(higher)).")
         }

@@ -246,7 +246,9 @@ package final class Disk: Sendable {
         }
         do throws(DiskError) {
             try await cache.recordAll()
+            try await Faults.at(.stopBeforeRecord, failing: .internal)
             try await bitmap.noteCleanStop()
+            _ = await Faults.passes(.stopAfterRecord)
         } catch {
             refusal = refusal ?? error
         }

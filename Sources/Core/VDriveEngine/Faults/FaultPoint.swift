@@ -94,7 +94,7 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     case stopAfterRecord = "stop.after-record"
 
     /// Whether the step beside the point is one that can fail. Elsewhere nothing could be told to anybody.
-    package var canFail: Bool { self != .sealAfterIncrement && self != .stopAfterRecord }
+    package var canFail: Bool { ![.sealAfterIncrement, .commitAfterMetadata, .stopAfterRecord].contains(self) }
 }
 
 /// The ordering rules that a test may have broken on purpose, to show that it would notice (design, section 6).

@@ -44,6 +44,7 @@ struct GarbageCollector: Sendable {
             return deleted
         }
         guard !deleted.isEmpty else { return 0 }
+        guard await Faults.passes(.garbageAfterDeletes) else { return 0 }
         var batch = MetadataBatch()
         batch.deletedGarbage = deleted
         try? await bitmap.note(batch)
@@ -51,6 +52,7 @@ struct GarbageCollector: Sendable {
     }
 
     private func delete(_ record: GarbageRecord) async -> GarbageRecord? {
+        guard await Faults.passes(.garbageBeforeDelete) else { return nil }
         do throws(StoreError) {
             try await store.delete(record.name)
             return record

@@ -163,6 +163,7 @@ actor UploadQueueActor {
     private func upload(_ sealed: SealedEpoch) async throws(DiskError) {
         let version = ObjectVersion(term: superblock.term, epoch: sealed.epoch)
         pendingBytes = UInt64(sealed.chunks.count * plane.geometry.chunkBytes)
+        _ = await Faults.passes(.sealAfterIncrement)
         let uploaded = try await putChunks(sealed.chunks, version)
         try await commit(uploaded, at: version)
         pendingBytes = 0
@@ -219,7 +220,10 @@ actor UploadQueueActor {
                 return .success(Uploaded(chunk: chunk, entry: nil, receipt: nil, replaced: base))
             }
             let receipt = try await persist { () async throws(DiskError) in
-                try await self.remote.put(.chunk(chunk, version: version), object)
+                try await Faults.at(.putBeforeChunk)
+                let receipt = try await self.remote.put(.chunk(chunk, version: version), object)
+                try await Faults.at(.putAfterChunk)
+                return receipt
             }
             return .success(Uploaded(chunk: chunk, entry: entry, receipt: receipt, replaced: base))
         } catch {
@@ -269,7 +273,11 @@ actor UploadQueueActor {
             }
             for node in nodes.nodes {
                 let bytes = node.encode(disk: remote.id)
-                _ = try await persist { () async throws(DiskError) in try await self.remote.put(node.name, bytes) }
+                _ = try await persist { () async throws(DiskError) in
+                    try await Faults.at(.mapBeforeNode)
+                    _ = try await self.remote.put(node.name, bytes)
+                    try await Faults.at(.mapAfterNode)
+                }
             }
             garbage += nodes.replaced.map(\.name)
             garbage += try await bitmap.knownCommits().map(\.name)
@@ -294,7 +302,11 @@ actor UploadQueueActor {
         _ garbage: [ObjectName]
     ) async throws(DiskError) {
         let bytes = record.encode(disk: remote.id)
-        _ = try await persist { () async throws(DiskError) in try await self.remote.put(record.name, bytes) }
+        try await persist { () async throws(DiskError) in
+            try await Faults.at(.commitBeforeObject)
+            _ = try await self.remote.put(record.name, bytes)
+            try await Faults.at(.commitAfterObject)
+        }
         let taken = try await persist { () async throws(DiskError) in
             try await self.fence.higherTerm(than: record.version.term)
         }
@@ -310,11 +322,12 @@ actor UploadQueueActor {
         let batch = try await bitmap.prepare(record, checkpoint: checkpoint, garbage: garbage, superblock: next)
         let finished = checkpoint
         try await persist { () async throws(DiskError) in
+            try await Faults.at(.commitAfterLook)
             try await self.cache.finishEpoch(record, checkpoint: finished, batch: batch)
         }
         superblock = next
         fence.checkpoint.set(record.checkpoint)
-        await fence.hint(record.version)
+        if await Faults.passes(.commitBeforeHint) { await fence.hint(record.version) }
     }
 
     // MARK: Trouble
