@@ -57,7 +57,9 @@ struct ChunkObjectTests {
             let range = ChunkObject.frameRange(frame..<frame + 1, entry: entry)
             var raw = [UInt8](repeating: 0, count: geometry.frameBytes)
             try object[range].withUnsafeBytes { source in
-                try raw.withUnsafeMutableBytes { try ChunkObject.decodeFrame(source, into: $0) }
+                try raw.withUnsafeMutableBytes {
+                    try ChunkObject.decodeFrame(source, checksum: entry.frameChecksums[frame], into: $0)
+                }
             }
             #expect(raw[...] == chunk[frame * geometry.frameBytes..<(frame + 1) * geometry.frameBytes])
         }

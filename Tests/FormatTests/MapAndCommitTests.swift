@@ -157,10 +157,10 @@ struct MapAndCommitTests {
             var reader = ByteReader(writer.bytes, part: .commit)
             return try MapEntryFields.decode(&reader, geometry: geometry)
         }
-        #expect(try decode(tag: 5) == entry)
+        #expect(try decode(tag: 6) == entry)
         #expect(try decode(tag: 0x7F) == entry)
         #expect(throws: FormatError.self) { try decode(tag: 0x80) }
-        #expect(throws: FormatError.self) { try decode(tag: 4) }
+        #expect(throws: FormatError.self) { try decode(tag: 5) }
     }
 
     @Test(

@@ -143,7 +143,7 @@ struct RebuildTests {
 
     enum Damage: String, CaseIterable {
         case missingObject, flippedFrame, flippedHeader, shortObject, swappedObject, missingNode, flippedNode
-        case missingParent, flippedCommit, otherDisk, noDescriptor
+        case missingParent, flippedCommit, otherDisk, noDescriptor, foreignFrame
     }
 
     @Test("anything missing or corrupt ends it", arguments: Damage.allCases)
@@ -177,6 +177,12 @@ struct RebuildTests {
         case .flippedHeader: try change(object) { $0[50] ^= 4 }
         case .shortObject: try change(object) { $0.removeLast() }
         case .swappedObject: try Data(contentsOf: other).write(to: object)
+        case .foreignFrame:
+            // Stored frames have equal lengths; header and seek table are in order too.
+            let sound = try Data(contentsOf: store.file(.chunk(ChunkIndex(7), version: HandmadeStore.version(1, 3))))
+            try change(store.file(.chunk(ChunkIndex(598), version: HandmadeStore.version(2, 4)))) { bytes in
+                bytes.replaceSubrange(ChunkObject.headerBytes..., with: sound[ChunkObject.headerBytes...])
+            }
         case .missingNode: try manager.removeItem(at: node)
         case .flippedNode: try change(node) { $0[80] ^= 4 }
         case .missingParent: try manager.removeItem(at: parent)

@@ -53,6 +53,7 @@ enum Sample {
             version: ObjectVersion(term: Term(random.next() % 9), epoch: Epoch(random.next() % 999)),
             objectBytes: UInt32(length),
             frameBytes: frames,
+            frameChecksums: frames.map { _ in UInt32(truncatingIfNeeded: random.next()) },
             hash: ContentHash(random.next())
         )
     }

@@ -19,7 +19,7 @@ enum EngineLimits {
     /// A checkpoint of the map is written after so many commits, or so many changed entries.
     static let commitsPerCheckpoint = 64
     static let entriesPerCheckpoint = 16_384
-    /// Decoded map nodes kept in memory: about 100 KiB each.
+    /// Decoded map nodes kept in memory: about 200 KiB each.
     static let nodesInMemory = 128
     /// Sealed pages kept in memory while their chunks wait for the uploader: 64 MiB.
     static let keptPagesMax = 16_384

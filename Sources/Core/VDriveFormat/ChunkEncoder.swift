@@ -89,6 +89,7 @@ package struct ChunkEncoder: ~Copyable {
             version: version,
             objectBytes: UInt32(writer.bytes.count),
             frameBytes: table.entries.dropFirst().map(\.compressedBytes),
+            frameChecksums: table.entries.dropFirst().map(\.checksum),
             hash: hash
         )
         return (writer.bytes, entry)

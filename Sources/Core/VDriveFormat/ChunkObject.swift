@@ -45,15 +45,22 @@ package enum ChunkObject {
             .verify(is: ChunkHeader(disk: id, chunk: chunk, version: version, geometry: geometry))
     }
 
-    /// Decompresses one frame and verifies its checksum.
+    /// Decompresses one frame, verifies its checksum, and that it is the frame of the map entry: another object's sound
+    /// frame may have the same length.
     ///
     /// - Parameters:
     ///   - bytes: the frame, exactly as long as the map entry says.
+    ///   - checksum: the map entry's. The frame ends with its own, which libzstd compares with the content, so that
+    ///     nothing has to be hashed once more.
     ///   - target: exactly the frame's raw size. After an error it holds anything.
     package static func decodeFrame(
         _ bytes: UnsafeRawBufferPointer,
+        checksum: UInt32,
         into target: UnsafeMutableRawBufferPointer
     ) throws(FormatError) {
+        guard bytes.count > 4 else { throw .truncated(.chunkObject) }
+        let found = Self.checksum(endingAt: bytes.count, of: bytes)
+        guard found == checksum else { throw Self.foreignFrame(found: found, expected: checksum) }
         do throws(CodecError) {
             try Decompressor.withThreadContext { decompressor throws(CodecError) in
                 try decompressor.decompress(bytes, into: target)
@@ -61,6 +68,14 @@ package enum ChunkObject {
         } catch {
             throw .frame(.chunkObject, error)
         }
+    }
+
+    private static func checksum(endingAt end: Int, of bytes: UnsafeRawBufferPointer) -> UInt32 {
+        UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: end - 4, as: UInt32.self))
+    }
+
+    private static func foreignFrame(found: UInt32, expected: UInt32) -> FormatError {
+        .wrongObject(.chunkObject, field: "frame checksum", found: UInt64(found), expected: UInt64(expected))
     }
 
     /// Checks a whole object without decompressing it: header, lengths, the seek table against the map entry and
@@ -75,7 +90,9 @@ package enum ChunkObject {
         let part = FormatPart.chunkObject
         try verifyHeader(of: object, id: id, chunk: chunk, version: entry.version, geometry: geometry)
         let frames = geometry.framesPerChunk
-        guard entry.frameBytes.count == frames else { throw .malformed(part, "its map entry has no \(frames) frames") }
+        guard entry.frameBytes.count == frames, entry.frameChecksums.count == frames else {
+            throw .malformed(part, "its map entry has no \(frames) frames")
+        }
         let tableStart = frameRange(0..<frames, entry: entry).upperBound
         guard object.count == Int(entry.objectBytes), object.count == tableStart + SeekTable.length(frames: frames)
         else {
@@ -90,9 +107,10 @@ package enum ChunkObject {
             )
         ]
         var end = headerBytes
-        for length in entry.frameBytes {
+        for (length, bound) in zip(entry.frameBytes, entry.frameChecksums) {
             end += Int(length)
-            let checksum = UInt32(littleEndian: object.loadUnaligned(fromByteOffset: end - 4, as: UInt32.self))
+            let checksum = Self.checksum(endingAt: end, of: object)
+            guard checksum == bound else { throw foreignFrame(found: checksum, expected: bound) }
             expected.append(
                 SeekTable.Entry(
                     compressedBytes: length,
@@ -123,6 +141,7 @@ package enum ChunkObject {
             let start = frame * geometry.frameBytes
             try decodeFrame(
                 UnsafeRawBufferPointer(rebasing: source),
+                checksum: entry.frameChecksums[frame],
                 into: UnsafeMutableRawBufferPointer(rebasing: target[start..<start + geometry.frameBytes])
             )
         }

@@ -14,6 +14,7 @@ enum MapEntryFields {
         static let objectBytes: UInt8 = 2
         static let frameBytes: UInt8 = 3
         static let hash: UInt8 = 4
+        static let frameChecksums: UInt8 = 5
         static let firstMandatory: UInt8 = 0x80
     }
 
@@ -29,6 +30,8 @@ enum MapEntryFields {
         for length in entry.frameBytes { writer.integer(length) }
         field(Tag.hash, bytes: 8, into: &writer)
         writer.integer(entry.hash.rawValue)
+        field(Tag.frameChecksums, bytes: 4 * entry.frameChecksums.count, into: &writer)
+        for checksum in entry.frameChecksums { writer.integer(checksum) }
         writer.replace(at: start, with: UInt16(writer.bytes.count - start - 2))
     }
 
@@ -41,6 +44,7 @@ enum MapEntryFields {
         var version: ObjectVersion?
         var objectBytes: UInt32?
         var frameBytes: [UInt32] = []
+        var frameChecksums: [UInt32] = []
         var hash: UInt64?
         var lastTag: UInt8 = 0
         while fields.remaining > 0 {
@@ -52,11 +56,8 @@ enum MapEntryFields {
             switch tag {
             case Tag.version: version = try value.version()
             case Tag.objectBytes: objectBytes = try value.integer()
-            case Tag.frameBytes:
-                guard value.remaining == 4 * geometry.framesPerChunk else {
-                    throw .malformed(part, "an entry does not have \(geometry.framesPerChunk) frames")
-                }
-                for _ in 0..<geometry.framesPerChunk { frameBytes.append(try value.integer()) }
+            case Tag.frameBytes: frameBytes = try numbers(&value, geometry.framesPerChunk)
+            case Tag.frameChecksums: frameChecksums = try numbers(&value, geometry.framesPerChunk)
             case Tag.hash: hash = try value.integer()
             case Tag.firstMandatory...:
                 throw .malformed(part, "an entry has field \(tag), which this vdrive does not know; use a newer one")
@@ -64,17 +65,29 @@ enum MapEntryFields {
             }
             try value.finish()
         }
-        guard let version, let objectBytes, !frameBytes.isEmpty, let hash else {
+        guard let version, let objectBytes, !frameBytes.isEmpty, !frameChecksums.isEmpty, let hash else {
             throw .malformed(part, "an entry lacks a field")
         }
         let entry = MapEntry(
             version: version,
             objectBytes: objectBytes,
             frameBytes: frameBytes,
+            frameChecksums: frameChecksums,
             hash: ContentHash(hash)
         )
         try check(entry, part: part, geometry: geometry)
         return entry
+    }
+
+    /// One number a frame.
+    private static func numbers(_ value: inout ByteReader, _ frames: Int) throws(FormatError) -> [UInt32] {
+        guard value.remaining == 4 * frames else {
+            throw .malformed(value.part, "an entry does not have \(frames) frames")
+        }
+        var numbers: [UInt32] = []
+        numbers.reserveCapacity(frames)
+        for _ in 0..<frames { numbers.append(try value.integer()) }
+        return numbers
     }
 
     /// Readers compute ranges from these lengths, so they must add up.

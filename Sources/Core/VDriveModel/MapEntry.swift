@@ -6,13 +6,22 @@ package struct MapEntry: Hashable, Sendable {
     package var objectBytes: UInt32
     /// The compressed length of each frame, in bytes, in the order of the frames.
     package var frameBytes: [UInt32]
+    /// The checksum of each frame's raw bytes, the low 32 bits of XXH64: what binds the frames to this entry.
+    package var frameChecksums: [UInt32]
     /// Over the chunk's raw bytes.
     package var hash: ContentHash
 
-    package init(version: ObjectVersion, objectBytes: UInt32, frameBytes: [UInt32], hash: ContentHash) {
+    package init(
+        version: ObjectVersion,
+        objectBytes: UInt32,
+        frameBytes: [UInt32],
+        frameChecksums: [UInt32],
+        hash: ContentHash
+    ) {
         self.version = version
         self.objectBytes = objectBytes
         self.frameBytes = frameBytes
+        self.frameChecksums = frameChecksums
         self.hash = hash
     }
 }

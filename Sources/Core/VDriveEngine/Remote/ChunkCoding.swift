@@ -27,7 +27,9 @@ enum ChunkCoding {
             )
             let part = object[at..<at + length]
             let result = part.withUnsafeBytes { bytes in
-                Result { () throws(FormatError) in try ChunkObject.decodeFrame(bytes, into: target) }
+                Result { () throws(FormatError) in
+                    try ChunkObject.decodeFrame(bytes, checksum: entry.frameChecksums[frame], into: target)
+                }
             }
             try result.get()
             at += length
