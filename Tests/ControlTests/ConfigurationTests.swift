@@ -19,6 +19,8 @@ struct ConfigurationTests {
             cacheBytes: 10 << 30,
             credentialsFile: "/etc/vdrive/films.credentials"
         )
+        configuration.durability = .remote
+        configuration.uploadIntervalSeconds = 0.25
         configuration.isAttachedAtStart = true
         configuration.mountPoint = "/mnt/films"
         configuration.filesystem = .xfs
@@ -35,6 +37,18 @@ struct ConfigurationTests {
         bare.filesystem = nil
         bare.isAttachedAtStart = false
         #expect(try DiskConfiguration(text: bare.text, path: "/x/films.toml") == bare)
+    }
+
+    @Test("a file from before durability and upload interval reads as local and 5 s")
+    func readsOldFiles() throws {
+        let text = try sample().text.replacing("durability = 'remote'\n", with: "")
+            .replacing(/upload-interval = .*\n/, with: "")
+        try #require(!text.contains("durability") && !text.contains("upload"))
+        let configuration = try DiskConfiguration(text: text, path: "/x/films.toml")
+        #expect(configuration.durability == .local)
+        #expect(configuration.uploadIntervalSeconds == 5)
+        let whole = text + "\nupload-interval = 60\n"
+        #expect(try DiskConfiguration(text: whole, path: "/x/films.toml").uploadIntervalSeconds == 60)
     }
 
     @Test("sizes may be written as people write them")
@@ -55,6 +69,10 @@ struct ConfigurationTests {
             ("chunk-size = 4194304", "chunk-size = -1", "chunk-size must be a size"),
             ("chunk-size = 4194304", "chunk-size = ", "line"),
             ("cache-size = 10737418240", "", "cache-size is missing"),
+            ("durability = 'remote'", "durability = 'both'", "durability must be local or remote"),
+            ("upload-interval = 0.25", "upload-interval = 0.01", "must be from 0.05 to 3600 seconds"),
+            ("upload-interval = 0.25", "upload-interval = nan", "must be from 0.05 to 3600 seconds"),
+            ("upload-interval = 0.25", "upload-interval = '1s'", "upload-interval must be a number"),
         ]
     )
     func refuses(part: String, other: String, sentence: String) throws {

@@ -51,6 +51,8 @@ final class EngineWorld: Sendable {
                 cacheDirectory: folder + "/cache",
                 stateDirectory: folder + "/state",
                 cacheBytes: cacheBytes,
+                durability: .local,
+                uploadInterval: .seconds(5),
                 logger: logger,
                 softwareVersion: "test"
             )

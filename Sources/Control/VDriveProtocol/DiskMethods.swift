@@ -5,7 +5,8 @@ package enum DiskCreate: RPCMethod {
 
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, sizeBytes, remote, chunkBytes, cacheDirectory, cacheBytes, credentialsFile
+            case name, sizeBytes, remote, chunkBytes, cacheDirectory, cacheBytes, credentialsFile, durability
+            case uploadIntervalSeconds
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -23,6 +24,10 @@ package enum DiskCreate: RPCMethod {
         package var cacheBytes: UInt64?
         /// An absolute path of a file with mode 0600.
         package var credentialsFile: String?
+        /// When an fsync is answered; `local` when left out.
+        package var durability: DurabilityChoice?
+        /// How long what is dirty stays on this machine alone, 0.05 to 3600 s; 5 when left out.
+        package var uploadIntervalSeconds: Double?
 
         package init(
             name: String,
@@ -31,7 +36,9 @@ package enum DiskCreate: RPCMethod {
             chunkBytes: Int? = nil,
             cacheDirectory: String? = nil,
             cacheBytes: UInt64? = nil,
-            credentialsFile: String? = nil
+            credentialsFile: String? = nil,
+            durability: DurabilityChoice? = nil,
+            uploadIntervalSeconds: Double? = nil
         ) {
             self.name = name
             self.sizeBytes = sizeBytes
@@ -40,6 +47,8 @@ package enum DiskCreate: RPCMethod {
             self.cacheDirectory = cacheDirectory
             self.cacheBytes = cacheBytes
             self.credentialsFile = credentialsFile
+            self.durability = durability
+            self.uploadIntervalSeconds = uploadIntervalSeconds
         }
     }
 }
@@ -51,7 +60,7 @@ package enum DiskImport: RPCMethod {
 
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, remote, cacheDirectory, cacheBytes, credentialsFile
+            case name, remote, cacheDirectory, cacheBytes, credentialsFile, durability, uploadIntervalSeconds
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -60,19 +69,58 @@ package enum DiskImport: RPCMethod {
         package var cacheDirectory: String?
         package var cacheBytes: UInt64?
         package var credentialsFile: String?
+        package var durability: DurabilityChoice?
+        package var uploadIntervalSeconds: Double?
 
         package init(
             name: String,
             remote: String,
             cacheDirectory: String? = nil,
             cacheBytes: UInt64? = nil,
-            credentialsFile: String? = nil
+            credentialsFile: String? = nil,
+            durability: DurabilityChoice? = nil,
+            uploadIntervalSeconds: Double? = nil
         ) {
             self.name = name
             self.remote = remote
             self.cacheDirectory = cacheDirectory
             self.cacheBytes = cacheBytes
             self.credentialsFile = credentialsFile
+            self.durability = durability
+            self.uploadIntervalSeconds = uploadIntervalSeconds
+        }
+    }
+}
+
+/// When an fsync on a disk is answered.
+package enum DurabilityChoice: String, Codable, CaseIterable, Sendable {
+    /// Once what was written before is durable on this machine.
+    case local
+    /// Once it is committed on the remote, too.
+    case remote
+}
+
+/// `disk.configure`: changes a disk's settings, in its file and where it is attached; what is left out stays.
+package enum DiskConfigure: RPCMethod {
+    package typealias Output = DiskStatus
+    package static let name = MethodName.diskConfigure
+
+    package struct Parameters: RPCParameters, Equatable {
+        package enum CodingKeys: String, CodingKey, CaseIterable {
+            case name, durability, uploadIntervalSeconds
+        }
+        package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
+
+        package var name: String
+        /// Counts for the next fsync; those that wait for the remote are answered by a change to `local`.
+        package var durability: DurabilityChoice?
+        /// 0.05 to 3600.
+        package var uploadIntervalSeconds: Double?
+
+        package init(name: String, durability: DurabilityChoice? = nil, uploadIntervalSeconds: Double? = nil) {
+            self.name = name
+            self.durability = durability
+            self.uploadIntervalSeconds = uploadIntervalSeconds
         }
     }
 }

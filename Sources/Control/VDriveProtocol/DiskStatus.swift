@@ -24,6 +24,10 @@ package struct DiskStatus: Codable, Equatable, Sendable {
     package var filesystem: String?
     package var sizeBytes: UInt64
     package var chunkBytes: Int
+    /// When an fsync is answered.
+    package var durability: DurabilityChoice
+    /// How long what is dirty stays on this machine alone when nothing else asks for an upload.
+    package var uploadIntervalSeconds: Double
     package var term: UInt64?
     package var epoch: UInt64?
     package var cache: Cache
@@ -90,6 +94,8 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         state: DiskState,
         sizeBytes: UInt64,
         chunkBytes: Int,
+        durability: DurabilityChoice,
+        uploadIntervalSeconds: Double,
         cacheLimitBytes: UInt64,
         remoteURL: String
     ) {
@@ -98,6 +104,8 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         self.state = state
         self.sizeBytes = sizeBytes
         self.chunkBytes = chunkBytes
+        self.durability = durability
+        self.uploadIntervalSeconds = uploadIntervalSeconds
         cache = Cache(limitBytes: cacheLimitBytes)
         upload = Upload()
         remote = Remote(url: remoteURL)
@@ -115,6 +123,8 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         try container.encode(filesystem, forKey: .filesystem)
         try container.encode(sizeBytes, forKey: .sizeBytes)
         try container.encode(chunkBytes, forKey: .chunkBytes)
+        try container.encode(durability, forKey: .durability)
+        try container.encode(uploadIntervalSeconds, forKey: .uploadIntervalSeconds)
         try container.encode(term, forKey: .term)
         try container.encode(epoch, forKey: .epoch)
         try container.encode(cache, forKey: .cache)

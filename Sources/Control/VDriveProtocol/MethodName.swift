@@ -4,6 +4,7 @@ package enum MethodName: String, CaseIterable, Sendable {
     case daemonHealth = "daemon.health"
     case diskCreate = "disk.create"
     case diskImport = "disk.import"
+    case diskConfigure = "disk.configure"
     case diskList = "disk.list"
     case diskStatus = "disk.status"
     case diskAttach = "disk.attach"

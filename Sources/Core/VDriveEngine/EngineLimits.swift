@@ -12,8 +12,8 @@ enum EngineLimits {
     static let evictionShare = 32
     /// Chunks in one eviction.
     static let evictionChunksMax = 256
-    /// How long dirty data stays on this machine alone when nothing else asks for an epoch.
-    static let epochInterval = Duration.seconds(5)
+    /// The timekeeper looks so often whether it is time for an epoch: a changed interval counts as soon.
+    static let timekeeperStep = Duration.seconds(1)
     /// An epoch is sealed early when this share of the cache is dirty.
     static let dirtyShare = 4
     /// A checkpoint of the map is written after so many commits, or so many changed entries.

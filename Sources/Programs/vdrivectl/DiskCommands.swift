@@ -10,6 +10,7 @@ struct Create: ParsableCommand {
     @Option(help: "file:///path, webdav://host:port/path or webdavs://host:port/path.") var remote: String
     @Option(help: "A power of two from 64K to 16M; 4M when left out.") var chunkSize: Bytes?
     @OptionGroup var cache: CacheOptions
+    @OptionGroup var settings: SettingOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
@@ -22,7 +23,9 @@ struct Create: ParsableCommand {
                 chunkBytes: chunkSize.map { Int($0.count) },
                 cacheDirectory: try absolute(cache.cacheDir),
                 cacheBytes: cache.cacheSize?.count,
-                credentialsFile: try absolute(cache.credentials)
+                credentialsFile: try absolute(cache.credentials),
+                durability: settings.durability,
+                uploadIntervalSeconds: settings.uploadInterval
             )
         )
         print("created \(status.name): \(ByteSize.text(status.sizeBytes)) on \(status.remote.url)")
@@ -35,6 +38,7 @@ struct Import: ParsableCommand {
     @Argument(help: "The disk's name.") var name: String
     @Option(help: "file:///path, webdav://host:port/path or webdavs://host:port/path.") var remote: String
     @OptionGroup var cache: CacheOptions
+    @OptionGroup var settings: SettingOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
@@ -45,7 +49,9 @@ struct Import: ParsableCommand {
                 remote: remote,
                 cacheDirectory: try absolute(cache.cacheDir),
                 cacheBytes: cache.cacheSize?.count,
-                credentialsFile: try absolute(cache.credentials)
+                credentialsFile: try absolute(cache.credentials),
+                durability: settings.durability,
+                uploadIntervalSeconds: settings.uploadInterval
             )
         )
         print("imported \(status.name): \(ByteSize.text(status.sizeBytes)) on \(status.remote.url)")
@@ -57,6 +63,35 @@ struct CacheOptions: ParsableArguments {
     @Option(help: "Where the cache lies: a folder on a local SSD.") var cacheDir: String?
     @Option(help: "The cache's hard limit; 10G when left out.") var cacheSize: Bytes?
     @Option(help: "A TOML file with mode 0600: username and password, ca-file.") var credentials: String?
+}
+
+/// What can be changed later, too.
+struct SettingOptions: ParsableArguments {
+    @Option(help: "When an fsync is answered: local, or remote, once it is committed there.")
+    var durability: DurabilityChoice?
+    @Option(help: "Seconds that dirty data stays on this machine alone, 0.05 to 3600; 5 at first.")
+    var uploadInterval: Double?
+}
+
+struct Configure: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Changes a disk's settings, also while it is attached.")
+
+    @Argument(help: "The disk's name.") var name: String
+    @OptionGroup var settings: SettingOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() throws {
+        let status = try connection.call(
+            DiskConfigure.self,
+            DiskConfigure.Parameters(
+                name: name,
+                durability: settings.durability,
+                uploadIntervalSeconds: settings.uploadInterval
+            )
+        )
+        let seconds = "\(status.uploadIntervalSeconds) s"
+        print("configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds)")
+    }
 }
 
 struct Attach: ParsableCommand {

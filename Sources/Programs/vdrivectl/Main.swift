@@ -12,7 +12,7 @@ struct VDriveCtl: ParsableCommand {
         discussion: "Exit codes: 0 fine, 1 failed, 2 usage, 3 daemon not reachable, 4 refused.",
         version: DaemonVersion.release,
         subcommands: [
-            Create.self, Import.self, Attach.self, Detach.self, Status.self, Sync.self, Cache.self,
+            Create.self, Import.self, Configure.self, Attach.self, Detach.self, Status.self, Sync.self, Cache.self,
         ]
     )
 

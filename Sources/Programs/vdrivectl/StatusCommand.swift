@@ -55,6 +55,8 @@ struct Status: ParsableCommand {
         add("cache used", size(disk.cache.usedBytes))
         add("dirty", size(disk.cache.dirtyBytes))
         add("to upload", size(disk.upload.pendingBytes))
+        add("durability", disk.durability.rawValue)
+        add("upload interval", "\(disk.uploadIntervalSeconds) s")
         add("term", disk.term.map { "\($0)" })
         add("epoch", disk.epoch.map { "\($0)" })
         add("remote", disk.remote.url)

@@ -15,15 +15,21 @@ package struct DiskConfiguration: Equatable, Sendable {
         static let cacheDirectory = "cache-dir"
         static let cacheSize = "cache-size"
         static let credentials = "credentials"
+        static let durability = "durability"
+        static let uploadInterval = "upload-interval"
         static let attach = "attach"
         static let mount = "mount"
         static let filesystem = "fs"
         static let all: Set = [
-            name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, credentials, attach, mount, filesystem,
+            name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, credentials, durability, uploadInterval,
+            attach, mount, filesystem,
         ]
     }
 
     package static let cacheBytesDefault: UInt64 = 10 << 30
+    package static let uploadIntervalDefault = 5.0
+    /// Shorter, and the remote sees hundreds of commits a minute; longer, and nobody knows that it is set.
+    package static let uploadIntervals = 0.05...3600
 
     package var name: DiskName
     package var id: DiskID
@@ -35,6 +41,10 @@ package struct DiskConfiguration: Equatable, Sendable {
     package var cacheBytes: UInt64
     /// The path of a `CredentialsFile`.
     package var credentialsFile: String?
+    /// When an fsync is answered.
+    package var durability = DurabilityChoice.local
+    /// How long what is dirty stays on this machine alone; one of `uploadIntervals`.
+    package var uploadIntervalSeconds = Self.uploadIntervalDefault
     /// Whether the disk was attached when the daemon ended, and so is attached when it starts.
     package var isAttachedAtStart: Bool
     /// Where the last attach mounted it.
@@ -82,6 +92,8 @@ package struct DiskConfiguration: Equatable, Sendable {
         cacheDirectory = try table.required(Key.cacheDirectory, try table.string(Key.cacheDirectory))
         cacheBytes = try table.required(Key.cacheSize, try table.bytes(Key.cacheSize))
         credentialsFile = try table.string(Key.credentials)
+        durability = try Self.durability(in: table)
+        uploadIntervalSeconds = try Self.uploadInterval(in: table)
         isAttachedAtStart = try table.bool(Key.attach) ?? false
         mountPoint = try table.string(Key.mount)
         filesystem = try Self.filesystem(in: table)
@@ -98,6 +110,8 @@ package struct DiskConfiguration: Equatable, Sendable {
         table[Key.cacheDirectory] = cacheDirectory
         table[Key.cacheSize] = TOMLInt(Int64(clamping: cacheBytes))
         if let credentialsFile { table[Key.credentials] = credentialsFile }
+        table[Key.durability] = durability.rawValue
+        table[Key.uploadInterval] = uploadIntervalSeconds
         table[Key.attach] = isAttachedAtStart
         if let mountPoint { table[Key.mount] = mountPoint }
         if let filesystem { table[Key.filesystem] = filesystem.rawValue }
@@ -121,6 +135,22 @@ package struct DiskConfiguration: Equatable, Sendable {
         } catch {
             throw table.error(at: Key.size, error.description)
         }
+    }
+
+    private static func durability(in table: StrictTable) throws(RPCError) -> DurabilityChoice {
+        guard let text = try table.string(Key.durability) else { return .local }
+        guard let choice = DurabilityChoice(rawValue: text) else {
+            throw table.error(at: Key.durability, "\(Key.durability) must be local or remote.")
+        }
+        return choice
+    }
+
+    private static func uploadInterval(in table: StrictTable) throws(RPCError) -> Double {
+        guard let seconds = try table.number(Key.uploadInterval) else { return uploadIntervalDefault }
+        guard uploadIntervals.contains(seconds) else {
+            throw table.error(at: Key.uploadInterval, "\(Key.uploadInterval) must be from 0.05 to 3600 seconds.")
+        }
+        return seconds
     }
 
     private static func filesystem(in table: StrictTable) throws(RPCError) -> FilesystemChoice? {

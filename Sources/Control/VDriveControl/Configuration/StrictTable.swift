@@ -47,6 +47,14 @@ struct StrictTable {
         return bool
     }
 
+    /// A number, whole or not.
+    func number(_ key: String) throws(RPCError) -> Double? {
+        guard let value = table[key] else { return nil }
+        if value.type == .double, let number = value.double { return number }
+        if value.type == .int, let number = value.int { return Double(number) }
+        throw error(at: key, "\(key) must be a number.")
+    }
+
     /// A size: a whole number of bytes, or a string such as "10G".
     func bytes(_ key: String) throws(RPCError) -> UInt64? {
         guard let value = table[key] else { return nil }

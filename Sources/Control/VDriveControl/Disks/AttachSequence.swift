@@ -54,6 +54,10 @@ struct AttachSequence: Sendable {
         let disk = try await openDisk(plan)
         undo.add("close the disk") { try await disk.stop(commit: false) }
         start(disk)
+        // A disk begins with local durability: what mkfs and mount flush must not wait for hours of uploads that a
+        // crash left, or for a remote that is away. What others flush counts once the attach is done.
+        let durability = Durability(plan.configuration.durability)
+        if plan.filesystem == FilesystemChoice.none { await disk.setDurability(durability) }
         let fuse = try await host.mountImage(at: directory, disk: disk, name: name)
         undo.add("unmount the image") { await host.unmountImage(fuse) }
         var devices: Set<UInt64> = []
@@ -64,6 +68,7 @@ struct AttachSequence: Sendable {
             if let seen = await host.devices(of: made.loop.devicePath) { devices.insert(seen.standsFor) }
             volume = made
         }
+        await disk.setDurability(durability)
         return AttachedDisk(disk: disk, fuse: fuse, volume: volume, devices: devices)
     }
 
@@ -87,6 +92,8 @@ struct AttachSequence: Sendable {
                     cacheDirectory: configuration.cacheDirectory,
                     stateDirectory: stateDirectory,
                     cacheBytes: configuration.cacheBytes,
+                    durability: .local,
+                    uploadInterval: .seconds(configuration.uploadIntervalSeconds),
                     logger: logger,
                     softwareVersion: "vdrived \(DaemonVersion.release)"
                 )
@@ -139,11 +146,19 @@ struct AttachSequence: Sendable {
     /// - Throws: `busy` when somebody uses the disk: it stays attached.
     /// - Returns: what went wrong after the point of no return, if anything: the disk is detached all the same.
     func detach(_ attached: AttachedDisk) async throws(RPCError) -> RPCError? {
-        if let volume = attached.volume {
-            try await release(volume)
-        } else {
-            // Somebody may have the bare image open: a virtual machine, or a loop device of their own.
-            try await host.releaseImage(attached.fuse)
+        // With remote durability the unmount waits for a commit. As long as somebody can refuse, nobody is answered
+        // too early: a refusal takes 2 seconds, and giving the remote up 15.
+        await attached.disk.leave()
+        do throws(RPCError) {
+            if let volume = attached.volume {
+                try await release(volume)
+            } else {
+                // Somebody may have the bare image open: a virtual machine, or a loop device of their own.
+                try await host.releaseImage(attached.fuse)
+            }
+        } catch {
+            await attached.disk.stay()
+            throw error
         }
         await host.unmountImage(attached.fuse)
         return await close(attached)
@@ -182,6 +197,20 @@ struct AttachSequence: Sendable {
     /// Takes the disk out of use because the daemon ends: nobody can refuse, and a remote that is away cannot either
     /// once `isHurried` says so.
     func shutDown(_ attached: AttachedDisk, isHurried: @escaping @Sendable () async -> Bool) async {
+        await attached.disk.leave()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await takeOut(attached) }
+            group.addTask {
+                await wait(until: isHurried)
+                if !Task.isCancelled { await attached.disk.giveUpRemote() }
+            }
+            await group.next()
+            group.cancelAll()
+        }
+        await commit(attached.disk, isHurried: isHurried)
+    }
+
+    private func takeOut(_ attached: AttachedDisk) async {
         if let volume = attached.volume {
             do throws(RPCError) {
                 try await host.forceUnmount(volume.mountPoint)
@@ -192,7 +221,12 @@ struct AttachSequence: Sendable {
             if volume.isMountPointOurs { try? Directory.removeEmpty(volume.mountPoint) }
         }
         await host.unmountImage(attached.fuse)
-        await commit(attached.disk, isHurried: isHurried)
+    }
+
+    private func wait(until isHurried: @escaping @Sendable () async -> Bool) async {
+        while await !isHurried() {
+            do { try await Task.sleep(for: .milliseconds(100)) } catch { break }
+        }
     }
 
     /// Commits unless it becomes urgent, and closes.
@@ -200,9 +234,7 @@ struct AttachSequence: Sendable {
         let trouble = await withTaskGroup(of: RPCError?.self) { group -> RPCError? in
             group.addTask { await commit(disk) }
             group.addTask {
-                while await !isHurried() {
-                    do { try await Task.sleep(for: .milliseconds(100)) } catch { break }
-                }
+                await wait(until: isHurried)
                 return RPCError(.retry, "The daemon was told to end at once.")
             }
             let first: RPCError? = await group.next() ?? nil

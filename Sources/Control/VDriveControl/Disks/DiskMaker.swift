@@ -25,6 +25,9 @@ struct DiskMaker: Sendable {
         var cacheDirectory: String?
         var cacheBytes: UInt64?
         var credentialsFile: String?
+        var durability: DurabilityChoice?
+        /// Checked.
+        var uploadIntervalSeconds: Double?
     }
 
     /// Creates the disk on an empty remote.
@@ -80,7 +83,7 @@ struct DiskMaker: Sendable {
             if let name = known[descriptor.disk] {
                 throw RPCError(.exists, "The disk at \(url) is known here as \(name) already; attach that one.")
             }
-            let configuration = DiskConfiguration(
+            var configuration = DiskConfiguration(
                 name: request.name,
                 id: descriptor.disk,
                 geometry: descriptor.geometry,
@@ -89,6 +92,8 @@ struct DiskMaker: Sendable {
                 cacheBytes: cacheBytes,
                 credentialsFile: request.credentialsFile
             )
+            if let durability = request.durability { configuration.durability = durability }
+            if let seconds = request.uploadIntervalSeconds { configuration.uploadIntervalSeconds = seconds }
             try configuration.save(in: layout)
             return configuration
         } catch {

@@ -135,7 +135,9 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             remote: params.remote,
             cacheDirectory: params.cacheDirectory,
             cacheBytes: params.cacheBytes,
-            credentialsFile: params.credentialsFile
+            credentialsFile: params.credentialsFile,
+            durability: params.durability,
+            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
         )
         return try await add(request) { (maker) throws(RPCError) in
             try await maker.create(request, geometry: geometry)
@@ -149,7 +151,9 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             remote: params.remote,
             cacheDirectory: params.cacheDirectory,
             cacheBytes: params.cacheBytes,
-            credentialsFile: params.credentialsFile
+            credentialsFile: params.credentialsFile,
+            durability: params.durability,
+            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
         )
         return try await add(request) { (maker) throws(RPCError) in try await maker.importDisk(request) }
     }

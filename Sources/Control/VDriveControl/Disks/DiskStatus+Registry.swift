@@ -15,6 +15,8 @@ extension DiskStatus {
             state: Self.state(entry, snapshot),
             sizeBytes: configuration.geometry.diskBytes,
             chunkBytes: configuration.geometry.chunkBytes,
+            durability: configuration.durability,
+            uploadIntervalSeconds: configuration.uploadIntervalSeconds,
             cacheLimitBytes: configuration.cacheBytes,
             remoteURL: configuration.remote.redacted
         )

@@ -5,6 +5,7 @@ package enum DiskMethods {
     package static func add(to table: inout DispatchTable, registry: DiskRegistry) {
         table.add(DiskCreate.self) { (params) throws(RPCError) in try await registry.create(params) }
         table.add(DiskImport.self) { (params) throws(RPCError) in try await registry.importDisk(params) }
+        table.add(DiskConfigure.self) { (params) throws(RPCError) in try await registry.configure(params) }
         table.add(DiskList.self) { (_) throws(RPCError) in DiskList.Output(disks: await registry.list()) }
         table.add(DiskStatusOf.self) { (params) throws(RPCError) in
             try await registry.status(of: try DiskName(params.name))

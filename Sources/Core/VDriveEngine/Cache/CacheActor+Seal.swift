@@ -13,6 +13,9 @@ struct SealedEpoch: Sendable {
 }
 
 extension CacheActor {
+    /// Whether anything written is not committed on the remote yet.
+    var hasUncommitted: Bool { !dirty.isEmpty || !sealed.isEmpty }
+
     /// Cuts the disk's state: one increment of the epoch (ordering rule 5). Nothing waits and nothing is copied.
     ///
     /// - Precondition: no epoch is in flight.

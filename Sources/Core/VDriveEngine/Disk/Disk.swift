@@ -29,6 +29,9 @@ package final class Disk: Sendable {
     private let eventSource: AsyncStream<DiskEvent>.Continuation
     private let halt: AsyncStream<Never>
     private let haltSource: AsyncStream<Never>.Continuation
+    private let settings: LiveSettings
+    /// Whether the disk is being taken out of use.
+    private let isLeaving = Atomic(false)
     private let failure = Mutex<DiskError?>(nil)
     private let life = Mutex(Life())
 
@@ -62,6 +65,7 @@ package final class Disk: Sendable {
         self.executor = executor
         self.events = events.stream
         self.eventSource = events.source
+        settings = LiveSettings(durability: options.durability, uploadInterval: options.uploadInterval)
         (halt, haltSource) = AsyncStream.makeStream(of: Never.self)
     }
 
@@ -81,6 +85,8 @@ package final class Disk: Sendable {
             plane: dataPlane,
             cache: cache,
             remote: remote,
+            uploads: uploads,
+            settings: settings,
             threads: threads,
             logger: options.logger
         )
@@ -88,15 +94,29 @@ package final class Disk: Sendable {
             group.addTask { await server.run() }
             group.addTask { await self.runUploads() }
             group.addTask { await self.serveEvents() }
-            group.addTask {
-                while !Task.isCancelled {
-                    try? await Task.sleep(for: EngineLimits.epochInterval)
-                    await self.uploads.wake()
-                }
-            }
-            // Requests, uploads and events end by `stop`; the ticker with them.
+            group.addTask { await self.keepTime() }
+            // Requests, uploads and events end by `stop`; the timekeeper with them.
             for _ in 0..<3 { await group.next() }
             group.cancelAll()
+        }
+    }
+
+    /// Asks for an epoch when it is time, and gives a remote up that is away for too long when the disk is to go.
+    private func keepTime() async {
+        var sinceEpoch = Duration.zero
+        var offline = Duration.zero
+        while !Task.isCancelled {
+            let interval = settings.uploadInterval
+            let step = min(max(interval - sinceEpoch, .zero), EngineLimits.timekeeperStep)
+            try? await Task.sleep(for: step)
+            sinceEpoch += step
+            if sinceEpoch >= interval {
+                sinceEpoch = .zero
+                await uploads.wake()
+            }
+            let isOffline = isLeaving.load(ordering: .relaxed) && options.store.meter.snapshot().state == .offline
+            offline = isOffline ? offline + step : .zero
+            if offline >= .seconds(EngineLimits.offlineSecondsMax) { await uploads.giveUpRemote() }
         }
     }
 
@@ -138,6 +158,16 @@ package final class Disk: Sendable {
     /// Returns when everything written before is committed on the remote.
     package func sync() async throws(DiskError) { try await uploads.sync() }
 
+    /// Changes when flushes are answered, from now on. Flushes that wait for the remote are answered by a change to
+    /// local.
+    package func setDurability(_ durability: Durability) async {
+        settings.durability = durability
+        if durability == .local { await uploads.releaseFlushes() }
+    }
+
+    /// Changes how long dirty data stays on this machine alone; counts within a second.
+    package func setUploadInterval(_ interval: Duration) { settings.uploadInterval = interval }
+
     /// Drops cached data that is clean.
     ///
     /// - Parameter wait: uploads what is dirty first, so that it is dropped too.
@@ -175,10 +205,31 @@ package final class Disk: Sendable {
 
     // MARK: Stopping
 
+    /// Call it before whatever takes the disk out of use: an unmount flushes, and with remote durability that waits for
+    /// the commit. From now on such a flush is answered also when the remote has been away for 15 seconds, or refuses:
+    /// what it asked for is durable on this machine, and `stop` says what is not on the remote.
+    package func leave() async {
+        isLeaving.store(true, ordering: .relaxed)
+        await uploads.leave()
+    }
+
+    /// The disk stays in use after all.
+    package func stay() async {
+        isLeaving.store(false, ordering: .relaxed)
+        await uploads.stay()
+    }
+
+    /// After `leave`: waits for the remote no longer.
+    package func giveUpRemote() async { await uploads.giveUpRemote() }
+
     /// Waits for a sync as long as the remote answers; a remote that is away for good must not keep a disk attached.
     ///
     /// Nothing is uploaded any more once this has thrown: only `stop` may follow.
     package func syncUnlessOffline() async throws(DiskError) {
+        if await uploads.hasGivenUpRemote, options.store.meter.snapshot().state == .offline {
+            haltSource.finish()
+            throw remoteIsAway
+        }
         let result = await withTaskGroup(of: Result<Void, DiskError>?.self) { group in
             group.addTask {
                 do throws(DiskError) { return .success(try await self.uploads.sync()) } catch { return .failure(error) }
@@ -204,14 +255,15 @@ package final class Disk: Sendable {
         }
         guard let result else { return }
         do throws(DiskError) { try result.get() } catch {
-            if error.kind == .busy {
-                throw DiskError(
-                    .retry,
-                    "The remote is away: what was not uploaded stays in \(options.cacheDirectory) for the next attach."
-                )
-            }
-            throw error
+            throw error.kind == .busy ? remoteIsAway : error
         }
+    }
+
+    private var remoteIsAway: DiskError {
+        DiskError(
+            .retry,
+            "The remote is away: what was not uploaded stays in \(options.cacheDirectory) for the next attach."
+        )
     }
 
     /// Metadata may only be closed once nothing of `run` can ask for it.

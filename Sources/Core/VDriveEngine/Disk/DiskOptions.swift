@@ -12,6 +12,10 @@ package struct DiskOptions: Sendable {
     package var stateDirectory: String
     /// The hard limit of the cache.
     package var cacheBytes: UInt64
+    /// When a flush is answered, at first; see `Disk.setDurability`.
+    package var durability: Durability
+    /// How long dirty data stays on this machine alone when nothing else asks for an epoch, at first.
+    package var uploadInterval: Duration
     package var logger: Logger
     package var softwareVersion: String
 
@@ -21,6 +25,8 @@ package struct DiskOptions: Sendable {
         cacheDirectory: String,
         stateDirectory: String,
         cacheBytes: UInt64,
+        durability: Durability,
+        uploadInterval: Duration,
         logger: Logger,
         softwareVersion: String
     ) {
@@ -29,6 +35,8 @@ package struct DiskOptions: Sendable {
         self.cacheDirectory = cacheDirectory
         self.stateDirectory = stateDirectory
         self.cacheBytes = cacheBytes
+        self.durability = durability
+        self.uploadInterval = uploadInterval
         self.logger = logger
         self.softwareVersion = softwareVersion
     }

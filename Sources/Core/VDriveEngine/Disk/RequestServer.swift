@@ -9,6 +9,8 @@ struct RequestServer: Sendable {
     let plane: DataPlane
     let cache: CacheActor
     let remote: RemoteActor
+    let uploads: UploadQueueActor
+    let settings: LiveSettings
     let threads: BlockingThreads
     let logger: Logger
 
@@ -31,7 +33,7 @@ struct RequestServer: Sendable {
         switch operation {
         case .read(let offset, let count): await read(offset, count, reply)
         case .write(let offset, let count, let buffer): await write(offset, count, buffer, reply)
-        case .flush: await answer(reply) { () async throws(DiskError) in try await cache.flush() }
+        case .flush: await answer(reply) { () async throws(DiskError) in try await flush() }
         case .deallocate(let offset, let count):
             await answer(reply) { () async throws(DiskError) in try await deallocate(offset, count) }
         case .seek(let offset, let data): await seek(offset, data: data, reply)
@@ -60,6 +62,13 @@ struct RequestServer: Sendable {
             logger.error("request failed", metadata: ["error": "\(error)"])
             reply.error(code(error))
         }
+    }
+
+    /// Promise 1 of the disk's durability.
+    private func flush() async throws(DiskError) {
+        try await cache.flush()
+        // Read after the local flush: a change of the setting that came before it counts.
+        if settings.durability == .remote { try await uploads.awaitCommit(settings) }
     }
 
     // MARK: Reading

@@ -12,20 +12,28 @@ struct GarbageCollector: Sendable {
 
     /// One round of deletes after a commit. What died with the head itself is left: somebody may just be attaching from
     /// the commit before it.
-    func collect(keepingCommitBefore head: Epoch) async {
+    ///
+    /// - Parameter isWanted: whether somebody waits for what comes after this; the rest then goes with a later round.
+    func collect(
+        keepingCommitBefore head: Epoch,
+        unless isWanted: @escaping @Sendable () async -> Bool
+    ) async {
         guard head.rawValue > 1 else { return }
-        _ = await round(diedBy: Epoch(head.rawValue - 1))
+        _ = await round(diedBy: Epoch(head.rawValue - 1), unless: isWanted)
     }
 
     /// Deletes everything that the head does not need; at a detach, when no further commit will come by.
     func sweep(head: Epoch) async {
         for _ in 0..<EngineLimits.sweepRoundsMax {
-            if await round(diedBy: head) == 0 { return }
+            if await round(diedBy: head, unless: { false }) == 0 { return }
         }
     }
 
     /// - Returns: objects deleted.
-    private func round(diedBy epoch: Epoch) async -> Int {
+    private func round(
+        diedBy epoch: Epoch,
+        unless isWanted: @escaping @Sendable () async -> Bool
+    ) async -> Int {
         guard let records = try? await bitmap.garbage(diedBy: epoch, limit: EngineLimits.deletesPerRound),
             !records.isEmpty
         else { return 0 }
@@ -39,6 +47,7 @@ struct GarbageCollector: Sendable {
                 // The first refusal ends the round: the next would only be refused too.
                 guard let result else { continue }
                 deleted.append(result)
+                if await isWanted() { continue }
                 if let record = next.next() { group.addTask { await delete(record) } }
             }
             return deleted

@@ -25,9 +25,11 @@ actor UploadQueueActor {
     private let now: @Sendable () -> UInt64
 
     private var superblock: Superblock
-    private var waiters: [CheckedContinuation<Result<Void, DiskError>, Never>] = []
-    /// Those whose writes the epoch in flight holds.
-    private var serving: [CheckedContinuation<Result<Void, DiskError>, Never>] = []
+    private var waiters = CommitWaiters()
+    /// The disk is being taken out of use: flushes do not wait for a remote that refuses.
+    private var isLeaving = false
+    /// Flushes wait for the remote no more: it has been away for too long while the disk is being taken out of use.
+    private(set) var hasGivenUpRemote = false
     private var sleeper: CheckedContinuation<Void, Never>?
     private var isWoken = false
     private var isStopping = false
@@ -73,19 +75,26 @@ actor UploadQueueActor {
             await sleep()
             await uploadOnce()
             // After the answer to those who waited, and never in the way of those who wait now.
-            if let head = superblock.head, waiters.isEmpty { await garbage.collect(keepingCommitBefore: head.epoch) }
+            if let head = superblock.head, waiters.isEmpty {
+                await garbage.collect(keepingCommitBefore: head.epoch) { await !self.waiters.isEmpty }
+            }
         }
         isRunning = false
         isStopping = true
         for waiter in stopWaiters { waiter.resume() }
         stopWaiters = []
-        finishWaiters(.failure(DiskError(.busy, "The disk is being detached.")))
+        waiters.finishAll(.failure(finalError))
+    }
+
+    /// What ends all waiting for a commit.
+    private var finalError: DiskError {
+        if let lastError, lastError.kind == .fenced || lastError.kind == .internal { return lastError }
+        return DiskError(.busy, "The disk is being detached.")
     }
 
     private func uploadOnce() async {
-        serving = waiters
-        waiters = []
-        if isStopping { return finishWaiters(.failure(DiskError(.busy, "The disk is being detached."))) }
+        waiters.beginServing()
+        if isStopping { return waiters.finishAll(.failure(finalError)) }
         var result = Result<Void, DiskError>.success(())
         if let sealed = await cache.seal() {
             do throws(DiskError) {
@@ -97,16 +106,7 @@ actor UploadQueueActor {
                 isStopping = true
             }
         }
-        let served = serving
-        serving = []
-        finish(served, result)
-    }
-
-    private func finish(
-        _ waiters: [CheckedContinuation<Result<Void, DiskError>, Never>],
-        _ result: Result<Void, DiskError>
-    ) {
-        for waiter in waiters { waiter.resume(returning: result) }
+        waiters.finishServing(result)
     }
 
     private func sleep() async {
@@ -131,17 +131,53 @@ actor UploadQueueActor {
     func sync() async throws(DiskError) {
         if isStopping { throw lastError ?? DiskError(.busy, "The disk is being detached.") }
         let result = await withCheckedContinuation { continuation in
-            waiters.append(continuation)
+            waiters.add(continuation, isPatient: false)
             wake()
         }
         try result.get()
     }
 
-    private func finishWaiters(_ result: Result<Void, DiskError>) {
-        let all = serving + waiters
-        serving = []
-        waiters = []
-        finish(all, result)
+    /// What a flush of a disk with remote durability waits for, after the local flush: everything that was written
+    /// before is committed on the remote. Flushes that wait together share an epoch.
+    ///
+    /// It never fails because the remote is away or refuses. While the disk is being taken out of use it returns all
+    /// the same once `giveUpRemote` was called: the data is durable on this machine.
+    ///
+    /// - Throws: when nothing more can be committed: the disk is fenced, broken, or stopped.
+    func awaitCommit(_ settings: LiveSettings) async throws(DiskError) {
+        // Whatever was written before is still dirty here, or committed.
+        if await !cache.hasUncommitted { return }
+        // From here to the wait nothing else runs: who changes the setting lets go of all that wait by then.
+        if settings.durability == .local || hasGivenUpRemote { return }
+        if isStopping { throw finalError }
+        let result = await withCheckedContinuation { continuation in
+            waiters.add(continuation, isPatient: true)
+            wake()
+        }
+        try result.get()
+    }
+
+    /// The disk is about to be taken out of use, which flushes: from now on a remote that refuses is not waited for.
+    func leave() {
+        isLeaving = true
+    }
+
+    /// It stays in use after all.
+    func stay() {
+        isLeaving = false
+        hasGivenUpRemote = false
+    }
+
+    /// Answers the flushes that wait for the remote, and those to come until `stay`.
+    func giveUpRemote() {
+        if !hasGivenUpRemote { logger.warning("flushes no longer wait for the remote; the data is on this machine") }
+        hasGivenUpRemote = true
+        waiters.finish(patient: true, .success(()))
+    }
+
+    /// The disk's durability is local now.
+    func releaseFlushes() {
+        waiters.finish(patient: true, .success(()))
     }
 
     /// Ends `run` and waits for its end: after the epoch in flight, or at once when the task is cancelled.
@@ -355,6 +391,7 @@ actor UploadQueueActor {
             logger.warning("upload goes on trying", metadata: ["error": "\(error)"])
         }
         lastError = error
-        finishWaiters(.failure(error))
+        waiters.finish(patient: false, .failure(error))
+        if isLeaving { giveUpRemote() }
     }
 }

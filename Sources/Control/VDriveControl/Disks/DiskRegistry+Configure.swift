@@ -1,0 +1,44 @@
+import VDriveEngine
+package import VDriveProtocol
+
+extension DiskRegistry {
+    /// Changes a disk's settings: first in its file, then where it is attached.
+    package func configure(_ params: DiskConfigure.Parameters) async throws(RPCError) -> DiskStatus {
+        let name = try DiskName(params.name)
+        let seconds = try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
+        let attached: AttachedDisk?
+        switch try entry(name).phase {
+        case .attaching: throw RPCError(.busy, "The disk \(name) is being attached; configure it when that is done.")
+        case .detaching: throw RPCError(.busy, "The disk \(name) is being detached; configure it when that is done.")
+        case .detached: attached = nil
+        case .attached(let disk): attached = disk
+        }
+        var configuration = try entry(name).configuration
+        if let durability = params.durability { configuration.durability = durability }
+        if let seconds { configuration.uploadIntervalSeconds = seconds }
+        try configuration.save(in: layout)
+        entries[name]?.configuration = configuration
+        if let disk = attached?.disk {
+            disk.setUploadInterval(.seconds(configuration.uploadIntervalSeconds))
+            await disk.setDurability(Durability(configuration.durability))
+        }
+        return try await status(of: name)
+    }
+}
+
+extension DiskConfiguration {
+    /// - Throws: `invalidParams`.
+    static func checked(uploadInterval seconds: Double?) throws(RPCError) -> Double? {
+        guard let seconds, !uploadIntervals.contains(seconds) else { return seconds }
+        throw RPCError(.invalidParams, "The upload interval \(seconds) is out of range; choose 0.05 to 3600 seconds.")
+    }
+}
+
+extension Durability {
+    init(_ choice: DurabilityChoice) {
+        switch choice {
+        case .local: self = .local
+        case .remote: self = .remote
+        }
+    }
+}
