@@ -14,6 +14,8 @@ final class EngineWorld: Sendable {
     let store: any ObjectStore
     let geometry: DiskGeometry
     let cacheBytes: UInt64
+    let durability: Durability
+    let uploadInterval: Duration
     private let state = Mutex<(disk: Disk, task: Task<Void, Never>)?>(nil)
 
     /// Makes a disk on the store, unless there is one.
@@ -21,10 +23,14 @@ final class EngineWorld: Sendable {
         store: any ObjectStore = MemoryStore(),
         diskBytes: UInt64 = 64 << 20,
         chunkBytes: Int = 1 << 20,
-        cacheBytes: UInt64 = 32 << 20
+        cacheBytes: UInt64 = 32 << 20,
+        durability: Durability = .local,
+        uploadInterval: Duration = .seconds(5)
     ) async throws {
         self.store = store
         self.cacheBytes = cacheBytes
+        self.durability = durability
+        self.uploadInterval = uploadInterval
         geometry = try DiskGeometry(diskBytes: diskBytes, chunkBytes: chunkBytes)
         // In memory where there is such a place: what these tests check does not depend on how long an fsync takes.
         let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm/" : NSTemporaryDirectory()
@@ -51,8 +57,8 @@ final class EngineWorld: Sendable {
                 cacheDirectory: folder + "/cache",
                 stateDirectory: folder + "/state",
                 cacheBytes: cacheBytes,
-                durability: .local,
-                uploadInterval: .seconds(5),
+                durability: durability,
+                uploadInterval: uploadInterval,
                 logger: logger,
                 softwareVersion: "test"
             )

@@ -164,7 +164,7 @@ package enum DiskAttach: RPCMethod {
 
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, mountPoint, filesystem
+            case name, mountPoint, filesystem, takeover, discardLocal, keepLocalAs
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -173,15 +173,28 @@ package enum DiskAttach: RPCMethod {
         package var mountPoint: String?
         /// What a disk that was never formatted becomes; the last attach's, or ext4, when left out.
         package var filesystem: FilesystemChoice?
+        /// Take the disk over from another owner that has not given it back; that one is fenced.
+        package var takeover: Bool?
+        /// Throw away what this machine changed and another one never saw. Excludes `keepLocalAs`.
+        package var discardLocal: Bool?
+        /// Make a new disk of this name from what this machine had, beside the disk's own remote, then go on as with
+        /// `discardLocal`.
+        package var keepLocalAs: String?
 
         package init(
             name: String,
             mountPoint: String? = nil,
-            filesystem: FilesystemChoice? = nil
+            filesystem: FilesystemChoice? = nil,
+            takeover: Bool? = nil,
+            discardLocal: Bool? = nil,
+            keepLocalAs: String? = nil
         ) {
             self.name = name
             self.mountPoint = mountPoint
             self.filesystem = filesystem
+            self.takeover = takeover
+            self.discardLocal = discardLocal
+            self.keepLocalAs = keepLocalAs
         }
     }
 }

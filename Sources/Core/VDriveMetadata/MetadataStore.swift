@@ -55,6 +55,9 @@ package final class MetadataStore {
 
     package func close() { environment.close() }
 
+    /// Counts the commits of this environment, ever.
+    package var lastTransaction: Int { environment.lastTransaction }
+
     // MARK: Reading
 
     package func superblock() throws(MetadataError) -> Superblock? {

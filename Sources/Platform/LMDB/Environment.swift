@@ -113,6 +113,14 @@ package final class Environment: @unchecked Sendable {
         return info.me_mapsize
     }
 
+    /// The number of the last transaction that was committed; every commit that changes something counts one up.
+    package var lastTransaction: Int {
+        var info = MDB_envinfo()
+        let answer = mdb_env_info(open, &info)
+        precondition(answer == MDB_SUCCESS, "\(LMDBError(code: answer))")
+        return info.me_last_txnid
+    }
+
     /// The bytes of the file that have ever been in use: its size, less what was never reached.
     package var usedBytes: Int {
         var info = MDB_envinfo()

@@ -101,12 +101,31 @@ struct Attach: ParsableCommand {
     @Option(help: "Where to mount it; the last place, or /mnt/NAME, when left out.") var mount: String?
     @Option(help: "ext4, xfs, or none for the bare image; a disk with a filesystem is never formatted again.")
     var fs: FilesystemChoice?
+    @Flag(help: "Take the disk over from another owner that has not given it back; that one is fenced.")
+    var takeover = false
+    @Flag(help: "Throw away changes of this machine that were not uploaded before another one wrote.")
+    var discardLocal = false
+    @Option(help: "Make a new disk of such changes first, beside this one on the remote.")
+    var keepLocalAs: String?
     @OptionGroup var connection: ConnectionOptions
+
+    func validate() throws {
+        if discardLocal, keepLocalAs != nil {
+            throw ValidationError("--discard-local and --keep-local-as exclude each other; choose one.")
+        }
+    }
 
     func run() throws {
         let status = try connection.call(
             DiskAttach.self,
-            DiskAttach.Parameters(name: name, mountPoint: try absolute(mount), filesystem: fs)
+            DiskAttach.Parameters(
+                name: name,
+                mountPoint: try absolute(mount),
+                filesystem: fs,
+                takeover: takeover ? true : nil,
+                discardLocal: discardLocal ? true : nil,
+                keepLocalAs: keepLocalAs
+            )
         )
         let place = status.mountPoint ?? status.image ?? "its image"
         print("attached \(status.name) at \(place)")

@@ -326,6 +326,9 @@ actor BitmapActor {
         try applyPending(batch)
     }
 
+    /// Counts LMDB's commits, for tests of what a flush costs.
+    var lastTransaction: Int { opened.lastTransaction }
+
     // MARK: Helpers
 
     private var opened: MetadataStore {

@@ -40,6 +40,7 @@ extension CacheActor {
     private func cycle() async -> Result<Void, DiskError> {
         await lockRecording()
         defer { recording.release() }
+        flushCycles += 1
         do throws(DiskError) {
             try await record(MetadataBatch())
             return .success(())

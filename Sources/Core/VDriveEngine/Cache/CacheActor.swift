@@ -67,6 +67,8 @@ actor CacheActor {
     var reservedEver = 0
     var flushWaiters: [CheckedContinuation<FlushTurn, Never>] = []
     var isFlushing = false
+    /// Flush cycles ever: one fdatasync each, whoever shared it.
+    var flushCycles = 0
     var readAhead: ReadAhead
 
     init(

@@ -19,6 +19,8 @@ struct CommitWaiters {
 
     /// Whether nobody waits for the next epoch.
     var isEmpty: Bool { waiting.isEmpty }
+    /// How many wait for the next epoch.
+    var count: Int { waiting.count }
 
     mutating func add(_ continuation: Continuation, isPatient: Bool) {
         waiting.append(Waiter(continuation: continuation, isPatient: isPatient))

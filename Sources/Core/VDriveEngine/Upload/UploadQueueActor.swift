@@ -25,7 +25,7 @@ actor UploadQueueActor {
     private let now: @Sendable () -> UInt64
 
     private var superblock: Superblock
-    private var waiters = CommitWaiters()
+    private(set) var waiters = CommitWaiters()
     /// The disk is being taken out of use: flushes do not wait for a remote that refuses.
     private var isLeaving = false
     /// Flushes wait for the remote no more: it has been away for too long while the disk is being taken out of use.
