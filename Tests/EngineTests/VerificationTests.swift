@@ -58,3 +58,88 @@ import VDriveTestKit
         try await world.detach()
     }
 }
+
+/// What comes damaged once is asked for again; what stays damaged costs its own pages alone.
+@Suite struct DamagedObjectTests {
+    private typealias World = VerificationTests
+
+    @Test("a byte that flips on the way, or a body that ends early, is asked for again")
+    func transientDamage() async throws {
+        let inner = MemoryStore()
+        let store = FaultyStore(inner)
+        let (world, bytes) = try await World.coldWorld(store)
+        store.add(.init(.get, nameContains: "blocks/", times: 1, .flippedByte(at: 5000)))
+        #expect(try await same(world.read(300_000, 4096), Array(bytes[300_000..<304_096])))
+        store.add(.init(.get, nameContains: "blocks/", times: 2, .shortBody(bytes: 10)))
+        #expect(try await same(world.read(700_000, 4096), Array(bytes[700_000..<704_096])))
+        store.add(.init(.get, nameContains: "blocks/", times: 1, .failBefore(StoreError(.notFound, "a moment"))))
+        #expect(try await same(world.read(1_500_000, 4096), Array(bytes[1_500_000..<1_504_096])))
+        #expect(await world.disk.status().damagedObjects.total == 0)
+        try await world.detach()
+    }
+
+    @Test("commits and map nodes that come damaged once do not keep a disk from being attached")
+    func transientDamageAtAttach() async throws {
+        let store = FaultyStore(MemoryStore())
+        let world = try await EngineWorld(store: store, diskBytes: 64 << 20, chunkBytes: 1 << 20)
+        try await world.attach()
+        // Past a checkpoint, so that the map has nodes.
+        for round in 0..<70 {
+            try await world.write(UInt64(round % 8) << 20, World.noise(4096, seed: UInt64(round)))
+            try await world.disk.sync()
+        }
+        try await world.detach()
+        try world.loseMachine()
+        for part in ["vdrive.json", "commits/", "map/"] {
+            store.add(.init(.get, nameContains: part, times: 1, .flippedByte(at: 130)))
+        }
+        try await world.attach()
+        #expect(try await same(world.read(5 << 20, 4096), World.noise(4096, seed: 69)))
+        #expect(await world.disk.status().damagedObjects.total == 0)
+        try await world.detach()
+    }
+
+    @Test("a damaged frame fails its own pages, the others of the chunk are read, and status names the object")
+    func justThosePages() async throws {
+        let store = MemoryStore()
+        let (world, bytes) = try await World.coldWorld(store)
+        let name = World.chunkObjects(store)[0]
+        var object = try await store.get(name, range: nil)
+        object[96 + 3 * (World.frameBytes + 16) + 1000] ^= 1
+        try await store.put(name, object)
+        // A sequential reader, whose read-ahead takes the whole chunk.
+        for page in stride(from: 0, to: World.chunkBytes, by: 32 << 10) {
+            if page / World.frameBytes == 3 {
+                await #expect(throws: Errno.ioError) { try await world.read(UInt64(page), 32 << 10) }
+            } else {
+                let found = try await world.read(UInt64(page), 32 << 10)
+                #expect(same(found, Array(bytes[page..<page + (32 << 10)])), "page \(page)")
+            }
+        }
+        #expect(try await same(world.read(UInt64(World.chunkBytes), 1 << 20), Array(bytes[World.chunkBytes...])))
+        // The event goes upward by itself.
+        while await world.disk.status().damagedObjects.total == 0 { try await Task.sleep(for: .milliseconds(10)) }
+        let damaged = await world.disk.status().damagedObjects
+        #expect(damaged.total == 1 && damaged.names == [name.path])
+        // Written anew, it is well again.
+        try await world.write(0, Array(bytes[..<World.chunkBytes]))
+        try await world.disk.sync()
+        #expect(try await world.disk.evict(wait: true) > 0)
+        #expect(try await same(world.read(0, 1 << 20), Array(bytes[..<World.chunkBytes])))
+        try await world.detach()
+    }
+
+    @Test("a missing object is an error, never zeros, and its neighbour is read")
+    func missingObject() async throws {
+        let store = MemoryStore()
+        let (world, bytes) = try await World.coldWorld(store)
+        let name = World.chunkObjects(store)[1]
+        try await store.delete(name)
+        await #expect(throws: Errno.ioError) { try await world.read(UInt64(World.chunkBytes), 4096) }
+        #expect(try await same(world.read(0, 4096), Array(bytes[..<4096])))
+        while await world.disk.status().damagedObjects.names != [name.path] {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        try await world.detach()
+    }
+}

@@ -37,6 +37,21 @@ package struct DiskStatus: Codable, Equatable, Sendable {
     package var remote: Remote
     /// One sentence, or null.
     package var lastError: String?
+    /// What is wrong right now, one sentence each; empty when all is well, null while detached.
+    package var warnings: [String]?
+    /// Objects of the disk that were asked for since it was attached, and are missing or damaged on the remote.
+    package var damaged: Damaged?
+
+    package struct Damaged: Codable, Equatable, Sendable {
+        package var total: UInt64
+        /// The names of the first 16.
+        package var objects: [String]
+
+        package init(total: UInt64, objects: [String]) {
+            self.total = total
+            self.objects = objects
+        }
+    }
 
     package struct Cache: Codable, Equatable, Sendable {
         package var limitBytes: UInt64
@@ -132,5 +147,7 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         try container.encode(allocatedBytes, forKey: .allocatedBytes)
         try container.encode(remote, forKey: .remote)
         try container.encode(lastError, forKey: .lastError)
+        try container.encode(warnings, forKey: .warnings)
+        try container.encode(damaged, forKey: .damaged)
     }
 }

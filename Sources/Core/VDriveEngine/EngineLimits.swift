@@ -36,6 +36,11 @@ enum EngineLimits {
     static let roomPoll = Duration.milliseconds(50)
     /// A detach stops waiting for a remote that has been away for so long.
     static let offlineSecondsMax = 15
+    /// How often an object is asked for that does not come as it was written, or not at all.
+    static let looksAtDamaged = 3
+    static let looksAtMissing = 2
+    /// Chunks known to have a damaged object; they are fetched frame by frame.
+    static let narrowChunksMax = 4096
     /// Between tries of an upload that the server refused (full, forbidden): somebody must act.
     static let refusedRetry = Duration.seconds(5)
 }

@@ -44,6 +44,10 @@ struct Status: ParsableCommand {
         add("uuid", disk.uuid)
         add("state", disk.state.rawValue)
         add("last error", disk.lastError)
+        for warning in disk.warnings ?? [] { add("warning", warning) }
+        if let damaged = disk.damaged, damaged.total > 0 {
+            add("lost objects", "\(damaged.total): \(damaged.objects.joined(separator: " "))")
+        }
         add("image", disk.image)
         add("device", disk.device)
         add("mounted at", disk.mountPoint)

@@ -42,6 +42,8 @@ extension DiskStatus {
         allocatedBytes = snapshot.allocatedBytes
         remote.state = snapshot.remoteState
         lastError = snapshot.lastError ?? lastError
+        warnings = snapshot.warnings
+        damaged = Damaged(total: snapshot.damagedObjects.total, objects: snapshot.damagedObjects.names)
     }
 
     private static func state(_ entry: DiskRegistry.Entry, _ snapshot: DiskSnapshot?) -> DiskState {

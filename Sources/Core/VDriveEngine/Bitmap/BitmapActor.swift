@@ -202,14 +202,12 @@ actor BitmapActor {
         nodes[NodePlace(level: node.level, index: node.index)] = (node, uses)
     }
 
-    /// Takes up a node that was fetched, after checking that it is the one.
-    func install(_ bytes: [UInt8], as reference: NodeReference) throws(DiskError) {
-        let node: MapNode
-        do throws(FormatError) { node = try decode(bytes, reference) } catch {
-            throw DiskError(.corrupt, "\(reference.name): \(error)")
-        }
+    /// Takes up a node that was fetched and found to be the one.
+    ///
+    /// - Parameter bytes: the object that the node was decoded from.
+    func install(_ node: MapNode, _ bytes: [UInt8]) throws(DiskError) {
         remember(node)
-        pending.nodes[NodePlace(level: reference.level, index: reference.index)] = bytes
+        pending.nodes[NodePlace(level: node.level, index: node.index)] = bytes
         if case .chunks(let entries) = node.slots { pending.allocation[node.index] = row(of: node.index, entries) }
         if pending.nodes.count > EngineLimits.nodesInMemory { try applyPending(MetadataBatch()) }
     }

@@ -54,15 +54,16 @@ extension CacheActor {
         _ touched: Range<Int>,
         isReadAhead: Bool
     ) async throws(DiskError) {
-        guard try await remote.entry(for: chunk) != nil else {
+        guard let entry = try await remote.entry(for: chunk) else {
             await publishZeroBase(chunk)
             return
         }
+        let isNarrow = narrow[chunk] == entry.version
         advanceClock()
         var plan = ReadAhead.Plan()
         if !isReadAhead { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
         announce(plan.ahead)
-        let pages = plan.wholeChunk ? 0..<geometry.pagesPerChunk : touched
+        let pages = plan.wholeChunk && !isNarrow ? 0..<geometry.pagesPerChunk : touched
         let frames = framesMissing(chunk, pages)
         let needed = framesMissing(chunk, touched)
         let mine = frames.filter { inFlight[FrameKey(chunk: chunk, frame: $0)] == nil }
@@ -74,8 +75,14 @@ extension CacheActor {
         }
         // The longest first run is one request; what lies behind a gap is fetched by the next turn of the loop.
         var end = mine[0] + 1
-        while end - mine[0] < mine.count, mine[end - mine[0]] == end { end += 1 }
-        try await fetch(chunk, frames: mine[0]..<end)
+        while !isNarrow, end - mine[0] < mine.count, mine[end - mine[0]] == end { end += 1 }
+        do throws(DiskError) {
+            try await fetch(chunk, frames: mine[0]..<end)
+        } catch  where error.kind == .corrupt && !(end - mine[0] == 1 && needed.contains(mine[0])) {
+            // A damaged frame costs its own pages, not those of its neighbours: from now on one frame at a time.
+            if narrow.count >= EngineLimits.narrowChunksMax { narrow = [:] }
+            narrow[chunk] = entry.version
+        }
     }
 
     /// The frames that hold pages of the range which are not present.

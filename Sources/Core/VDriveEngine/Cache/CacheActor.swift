@@ -33,6 +33,7 @@ actor CacheActor {
     let bitmap: BitmapActor
     let threads: BlockingThreads
     let outboxDirectory: String
+    let warnings: DiskWarnings
     let logger: Logger
     let events: AsyncStream<DiskEvent>.Continuation
 
@@ -60,6 +61,8 @@ actor CacheActor {
     var freeSlots: [Int] = []
     var slotsUsed = 0
     var inFlight: [FrameKey: [CheckedContinuation<Void, Never>]] = [:]
+    /// Chunks whose object was found damaged: what is sound of it is fetched frame by frame.
+    var narrow: [ChunkIndex: ObjectVersion] = [:]
     var roomWaiters: [CheckedContinuation<Void, Never>] = []
     var isEvicting = false
     /// Pages reserved by fills and writes under way, and ever.
@@ -78,6 +81,7 @@ actor CacheActor {
         threads: BlockingThreads,
         outboxDirectory: String,
         limitBytes: UInt64,
+        warnings: DiskWarnings,
         logger: Logger,
         events: AsyncStream<DiskEvent>.Continuation
     ) {
@@ -87,6 +91,7 @@ actor CacheActor {
         self.threads = threads
         self.outboxDirectory = outboxDirectory
         self.limitBytes = limitBytes
+        self.warnings = warnings
         readAhead = ReadAhead(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
         self.logger = logger
         self.events = events

@@ -71,6 +71,7 @@ extension Disk {
             throw DiskError(.configuration, "The memory tables of disk \(options.name) cannot be made: \(error).")
         }
         let remote = RemoteActor(store: options.store, bitmap: bitmap, logger: options.logger, events: source)
+        let warnings = DiskWarnings(logger: options.logger)
         let cache = CacheActor(
             plane: plane,
             remote: remote,
@@ -78,6 +79,7 @@ extension Disk {
             threads: threads,
             outboxDirectory: outbox(options),
             limitBytes: options.cacheBytes,
+            warnings: warnings,
             logger: options.logger,
             events: source
         )
@@ -110,6 +112,7 @@ extension Disk {
             threads: threads,
             encoders: encoders,
             executor: executor,
+            warnings: warnings,
             events: (stream, source)
         )
     }

@@ -33,6 +33,8 @@ package final class Disk: Sendable {
     /// Whether the disk is being taken out of use.
     private let isLeaving = Atomic(false)
     private let failure = Mutex<DiskError?>(nil)
+    private let damaged = Mutex(DamagedObjects())
+    private let warnings: DiskWarnings
     private let life = Mutex(Life())
 
     /// Whether `run` is under way, and who waits for its end.
@@ -51,6 +53,7 @@ package final class Disk: Sendable {
         threads: BlockingThreads,
         encoders: BlockingThreads,
         executor: ThreadExecutor,
+        warnings: DiskWarnings,
         events: (stream: AsyncStream<DiskEvent>, source: AsyncStream<DiskEvent>.Continuation)
     ) {
         self.id = bitmap.id
@@ -63,6 +66,7 @@ package final class Disk: Sendable {
         self.threads = threads
         self.encoders = encoders
         self.executor = executor
+        self.warnings = warnings
         self.events = events.stream
         self.eventSource = events.source
         settings = LiveSettings(durability: options.durability, uploadInterval: options.uploadInterval)
@@ -146,7 +150,7 @@ package final class Disk: Sendable {
                 case .wantsEpoch: await uploads.wake()
                 case .readAhead(let chunk, let marks):
                     group.addTask { await self.cache.prefetch(chunk, marks: marks) }
-                case .objectLost: break
+                case .objectLost(let name): damaged.withLock { $0.note(name) }
                 }
             }
             group.cancelAll()
@@ -199,7 +203,9 @@ package final class Disk: Sendable {
             pendingBytes: await uploads.pendingBytes,
             allocatedBytes: dataPlane.counters.allocatedBytes.load(ordering: .relaxed),
             remoteState: meter.state.rawValue,
-            lastError: (failure ?? uploadError)?.message
+            lastError: (failure ?? uploadError)?.message,
+            damagedObjects: damaged.withLock { $0 },
+            warnings: warnings.sentences
         )
     }
 

@@ -53,21 +53,18 @@ package enum DiskFormatter {
     ///
     /// - Throws: `notFound` when there is none.
     package static func open(store: RemoteStore) async throws(DiskError) -> DiskDescriptor {
-        let bytes: [UInt8]
-        do throws(StoreError) {
-            bytes = try await store.brief.get(.descriptor, range: nil)
-        } catch  where error.kind == .notFound {
-            throw DiskError(
-                .notFound,
-                "There is no disk at \(store.brief.location); check the URL, or make one with «vdrivectl create»."
-            )
+        do throws(ObjectTrouble) {
+            return try await store.brief.getDecoded(.descriptor, logger: nil) { (bytes) throws(FormatError) in
+                try DiskDescriptor.decode(bytes)
+            }
         } catch {
-            throw DiskError(error)
-        }
-        do throws(FormatError) {
-            return try DiskDescriptor.decode(bytes)
-        } catch {
-            throw DiskError(.corrupt, "\(error)")
+            if case .missing = error {
+                throw DiskError(
+                    .notFound,
+                    "There is no disk at \(store.brief.location); check the URL, or make one with «vdrivectl create»."
+                )
+            }
+            throw DiskError(error, with: .descriptor)
         }
     }
 }

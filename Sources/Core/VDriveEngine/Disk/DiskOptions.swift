@@ -64,4 +64,8 @@ package struct DiskSnapshot: Sendable {
     package var allocatedBytes: UInt64
     package var remoteState: String
     package var lastError: String?
+    /// Objects of the disk that are missing or damaged on the remote, as far as they were asked for.
+    package var damagedObjects: DamagedObjects
+    /// What is wrong right now, one sentence each; a warning goes when its cause has gone.
+    package var warnings: [String]
 }

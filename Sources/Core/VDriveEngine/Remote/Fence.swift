@@ -147,21 +147,20 @@ final class Fence: Sendable {
         let floor: () -> Epoch = { records.first?.checkpoint?.epoch ?? Epoch(0) }
         while let version = next, records.isEmpty || version.epoch >= floor() {
             let name = ObjectName.commit(version)
-            let bytes: [UInt8]
-            do throws(StoreError) { bytes = try await store.brief.get(name, range: nil) } catch {
-                throw DiskError(error)
-            }
-            do throws(FormatError) {
+            let descriptor = descriptor
+            do throws(ObjectTrouble) {
                 records.append(
-                    try CommitRecord.decode(
-                        bytes,
-                        disk: descriptor.disk,
-                        version: version,
-                        chunkBytes: descriptor.geometry.chunkBytes
-                    )
+                    try await store.brief.getDecoded(name, logger: logger) { (bytes) throws(FormatError) in
+                        try CommitRecord.decode(
+                            bytes,
+                            disk: descriptor.disk,
+                            version: version,
+                            chunkBytes: descriptor.geometry.chunkBytes
+                        )
+                    }
                 )
             } catch {
-                throw DiskError(.corrupt, "\(name): \(error)")
+                throw DiskError(error, with: name)
             }
             next = records.last?.parent
         }

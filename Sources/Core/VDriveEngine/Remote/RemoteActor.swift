@@ -96,15 +96,27 @@ actor RemoteActor {
         }
         loading[reference] = []
         defer { for waiter in loading.removeValue(forKey: reference) ?? [] { waiter.resume() } }
-        let bytes: [UInt8]
-        do throws(StoreError) {
-            bytes = try await store.reads.get(reference.name, range: nil)
-        } catch  where error.kind == .notFound {
-            throw DiskError(.corrupt, "it is missing on the remote")
+        let id = id
+        let geometry = geometry
+        let loaded: (node: MapNode, bytes: [UInt8])
+        do throws(ObjectTrouble) {
+            loaded = try await store.reads.getDecoded(reference.name, logger: logger) {
+                (bytes) throws(FormatError) in
+                let node = try MapNode.decode(
+                    bytes,
+                    disk: id,
+                    level: reference.level,
+                    index: reference.index,
+                    version: reference.version,
+                    geometry: geometry
+                )
+                return (node, bytes)
+            }
         } catch {
-            throw DiskError(error)
+            if case .remote(let error) = error { throw DiskError(error) }
+            throw DiskError(.corrupt, error.reason)
         }
-        try await bitmap.install(bytes, as: reference)
+        try await bitmap.install(loaded.node, loaded.bytes)
     }
 
     // MARK: Chunks
@@ -114,21 +126,21 @@ actor RemoteActor {
     /// - Returns: nil when the object turned out to be the chunk's no longer: replaced, and perhaps deleted, meanwhile.
     /// - Throws: `corrupt` when the object is still the one and cannot be used.
     func frames(of chunk: ChunkIndex, entry: MapEntry, _ frames: Range<Int>) async throws(DiskError) -> ChunkBuffer? {
-        do throws(ObjectTrouble) {
-            return try await verifiedFrames(of: chunk, entry: entry, frames)
-        } catch {
-            switch error {
-            case .remote(let error): throw DiskError(error)
-            case .unusable(let reason):
-                guard try await self.entry(for: chunk)?.version == entry.version else { return nil }
-                throw lost(.chunk(chunk, version: entry.version), reason)
+        var look = SecondLook()
+        while true {
+            let trouble: ObjectTrouble
+            do throws(ObjectTrouble) {
+                return try await verifiedFrames(of: chunk, entry: entry, frames)
+            } catch {
+                trouble = error
             }
+            if case .remote(let error) = trouble { throw DiskError(error) }
+            guard try await self.entry(for: chunk)?.version == entry.version else { return nil }
+            let name = ObjectName.chunk(chunk, version: entry.version)
+            guard let pause = look.pause(after: trouble) else { throw lost(name, trouble.reason) }
+            logger.notice("asking for an object again", metadata: ["object": "\(name)", "reason": "\(trouble.reason)"])
+            do { try await Task.sleep(for: pause) } catch { throw lost(name, trouble.reason) }
         }
-    }
-
-    private enum ObjectTrouble: Error {
-        case remote(StoreError)
-        case unusable(String)
     }
 
     private func verifiedFrames(
@@ -141,10 +153,11 @@ actor RemoteActor {
         let bytes: [UInt8]
         do throws(StoreError) {
             bytes = try await store.reads.get(.chunk(chunk, version: entry.version), range: range)
-        } catch  where error.kind == .notFound {
-            throw .unusable("it is missing on the remote")
         } catch {
-            throw .remote(error)
+            throw ObjectTrouble(error)
+        }
+        guard bytes.count == range.count else {
+            throw .damaged("Of \(range.count) bytes that were asked for, \(bytes.count) came.")
         }
         do throws(FormatError) {
             if range.lowerBound == 0 {
@@ -168,7 +181,7 @@ actor RemoteActor {
                 frameBytes: geometry.frameBytes
             )
         } catch {
-            throw .unusable(error.description)
+            throw .damaged(error.description)
         }
     }
 

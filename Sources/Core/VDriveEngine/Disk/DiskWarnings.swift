@@ -1,0 +1,57 @@
+internal import Logging
+internal import Synchronization
+
+/// What is wrong with a disk right now and mends itself, or waits for somebody to mend it: one sentence a kind, for
+/// as long as the trouble lasts. Each is logged once when it begins and once when it ends. Any thread may call it.
+final class DiskWarnings: Sendable {
+    enum Kind: String, CaseIterable, Sendable {
+        /// Somebody else has filled the cache's filesystem.
+        case cacheFull
+        /// The cache's filesystem takes no writes: read-only, or failing.
+        case cacheUnwritable
+        /// LMDB finds no space.
+        case metadataFull
+    }
+
+    private let current = Mutex<[Kind: String]>([:])
+    private let logger: Logger
+
+    init(logger: Logger) { self.logger = logger }
+
+    /// The sentences, in the order of the kinds.
+    var sentences: [String] {
+        let current = current.withLock { $0 }
+        return Kind.allCases.compactMap { current[$0] }
+    }
+
+    /// - Parameter sentence: what is the matter, and what to do about it.
+    func raise(_ kind: Kind, _ sentence: String) {
+        let isNew = current.withLock { $0.updateValue(sentence, forKey: kind) == nil }
+        if isNew { logger.warning("\(sentence)", metadata: ["warning": "\(kind.rawValue)"]) }
+    }
+
+    func clear(_ kind: Kind) {
+        let wasThere = current.withLock { $0.removeValue(forKey: kind) != nil }
+        if wasThere { logger.notice("a warning is over", metadata: ["warning": "\(kind.rawValue)"]) }
+    }
+}
+
+/// Objects that were asked for and could not be used, missing or damaged, since the disk was attached.
+package struct DamagedObjects: Sendable, Hashable {
+    /// How many are named.
+    package static let namesMax = 16
+    /// How many are told apart; beyond that one may be counted again.
+    private static let knownMax = 65_536
+
+    /// The first of them, in the order in which they were found.
+    package private(set) var names: [String] = []
+    package private(set) var total: UInt64 = 0
+    private var known: Set<String> = []
+
+    mutating func note(_ name: String) {
+        guard !known.contains(name) else { return }
+        if known.count < Self.knownMax { known.insert(name) }
+        total += 1
+        if names.count < Self.namesMax { names.append(name) }
+    }
+}
