@@ -47,7 +47,7 @@ final class EngineWorld: Sendable {
     var disk: Disk { state.withLock { $0!.disk } }
     var plane: DataPlane { disk.dataPlane }
 
-    func attach() async throws {
+    func attach(_ intent: AttachIntent = AttachIntent()) async throws {
         var logger = Logger(label: "world")
         logger.logLevel = .critical
         let disk = try await Disk.attach(
@@ -59,6 +59,7 @@ final class EngineWorld: Sendable {
                 cacheBytes: cacheBytes,
                 durability: durability,
                 uploadInterval: uploadInterval,
+                intent: intent,
                 logger: logger,
                 softwareVersion: "test"
             )
@@ -67,12 +68,12 @@ final class EngineWorld: Sendable {
         state.withLock { $0 = (disk, task) }
     }
 
-    func detach(commit: Bool = true) async throws {
+    func detach(commit: Bool = true, releasing: Bool = true) async throws {
         let (disk, task) = state.withLock { state in
             defer { state = nil }
             return state!
         }
-        try await disk.stop(commit: commit)
+        try await disk.stop(commit: commit, releasing: releasing)
         await task.value
     }
 

@@ -15,7 +15,7 @@ import VDriveStore
         let diskBytes = 8 << 20
         let store = SlowStore()
         let world = try await EngineWorld(store: store, diskBytes: UInt64(diskBytes), chunkBytes: 256 << 10)
-        try await world.attach()
+        try await world.attach(AttachIntent(takesOver: true))
         var shadow = [UInt8](repeating: 0, count: diskBytes)
         for round in 0..<6 {
             for _ in 0..<40 { try await change(world, &shadow, round, &random, sizeMax: 60_000) }
@@ -79,7 +79,7 @@ import VDriveStore
             diskBytes: UInt64(expected.count),
             chunkBytes: 256 << 10
         )
-        try await other.attach()
+        try await other.attach(AttachIntent(takesOver: true))
         for start in stride(from: 0, to: expected.count, by: 1 << 20) {
             let found = try await other.read(UInt64(start), 1 << 20)
             try #require(same(found, Array(expected[start..<start + (1 << 20)])), "\(when), at \(start)")

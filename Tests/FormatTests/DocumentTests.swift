@@ -8,6 +8,7 @@ import VDriveModel
 struct DocumentTests {
     static let owner = TermOwner(
         host: "host \"ä\"\n\\ 1",
+        holder: "0123456789abcdef",
         pid: 4711,
         bootID: "6f1f0e1c-0000-4000-8000-000000000000",
         nonce: "00ff",

@@ -47,12 +47,13 @@ enum Golden {
           "format": "vdrive term owner",
           "formatVersion": 1,
           "host": "host \"ä\"\u000a\\ 1",
+          "holder": "0123456789abcdef",
           "pid": 4711,
           "bootID": "6f1f0e1c-0000-4000-8000-000000000000",
           "nonce": "00ff",
           "since": 1700000000,
           "softwareVersion": "0.1.0",
-          "checksum": "2890a3fb9ad92cc7"
+          "checksum": "4aadca08f14bcec0"
         }
 
         """#

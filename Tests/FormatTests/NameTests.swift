@@ -13,6 +13,8 @@ struct NameTests {
         (.term(Term(0x1A)), "terms/0000001a", .term(Term(0x1A))),
         (.termOwner(Term(0x1A), claimIsFolder: true), "terms/0000001a/owner", .termOwner(Term(0x1A))),
         (.termOwner(Term(0x1A), claimIsFolder: false), "terms/0000001a.owner", .termOwner(Term(0x1A))),
+        (.termRelease(Term(0x1A), claimIsFolder: true), "terms/0000001a/released", .termRelease(Term(0x1A))),
+        (.termRelease(Term(0x1A), claimIsFolder: false), "terms/0000001a.released", .termRelease(Term(0x1A))),
         (.commit(version), "commits/0000001a-000000002b", .commit(version)),
         (
             .mapNode(level: 2, index: 0x3C, version: version), "map/2/000003c.0000001a-000000002b",

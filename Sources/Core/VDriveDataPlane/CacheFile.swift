@@ -12,6 +12,8 @@ package final class CacheFile: Sendable {
     /// ext4 ends at 16 TiB a file; 1 TiB also keeps one file's extent tree small.
     package static let bytesPerFile: UInt64 = 1 << 40
     package static let fileShift: UInt64 = 40
+    /// What the names of cache files begin with; a number in hexadecimal follows.
+    package static let filePrefix = "cache."
 
     package let directory: String
     package let diskBytes: UInt64
@@ -54,12 +56,16 @@ package final class CacheFile: Sendable {
         }
     }
 
-    private func path(_ number: Int) -> String { "\(directory)/cache.\(hexadecimal(UInt64(number), digits: 4))" }
+    private func path(_ number: Int) -> String {
+        "\(directory)/\(Self.filePrefix)\(hexadecimal(UInt64(number), digits: 4))"
+    }
 
     /// The files that an earlier run left here are opened too, so that they are counted and swept. Blocks.
     package func openExisting() throws(Errno) {
-        for name in try Directory.list(directory) where name.hasPrefix("cache.") {
-            guard let number = UInt64(name.dropFirst(6), radix: 16), number << Self.fileShift < diskBytes else {
+        for name in try Directory.list(directory) where name.hasPrefix(Self.filePrefix) {
+            guard let number = UInt64(name.dropFirst(Self.filePrefix.count), radix: 16),
+                number << Self.fileShift < diskBytes
+            else {
                 continue
             }
             try open(for: number << Self.fileShift)

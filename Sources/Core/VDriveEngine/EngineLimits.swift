@@ -43,4 +43,8 @@ enum EngineLimits {
     static let narrowChunksMax = 4096
     /// Between tries of an upload that the server refused (full, forbidden): somebody must act.
     static let refusedRetry = Duration.seconds(5)
+    /// After a lost race for a term: the winner writes its owner record right after the claim.
+    static let ownerRecordPatience = Duration.seconds(1)
+    /// How long a takeover keeps what the disk's former owner needs to save its changes: a week.
+    static let keptSeconds: UInt64 = 7 * 24 * 3600
 }

@@ -40,6 +40,11 @@ extension ObjectName {
         ObjectName(Self.term(term).path + (claimIsFolder ? "/owner" : ".owner"))
     }
 
+    /// Says, by being there, that the owner of a term has let go of the disk.
+    package static func termRelease(_ term: Term, claimIsFolder: Bool) -> ObjectName {
+        ObjectName(Self.term(term).path + (claimIsFolder ? "/released" : ".released"))
+    }
+
     package static func commit(_ version: ObjectVersion) -> ObjectName {
         ObjectName("\(ObjectFolder.commits)/\(digits(version))")
     }
@@ -66,6 +71,7 @@ package enum ObjectRole: Hashable, Sendable {
     case latest
     case term(Term)
     case termOwner(Term)
+    case termRelease(Term)
     case commit(ObjectVersion)
     case mapNode(level: Int, index: UInt64, version: ObjectVersion)
     case chunk(ChunkIndex, ObjectVersion)
@@ -87,6 +93,8 @@ package enum ObjectRole: Hashable, Sendable {
         case .term(let term): [.term(term)]
         case .termOwner(let term):
             [.termOwner(term, claimIsFolder: true), .termOwner(term, claimIsFolder: false)]
+        case .termRelease(let term):
+            [.termRelease(term, claimIsFolder: true), .termRelease(term, claimIsFolder: false)]
         case .commit(let version): [.commit(version)]
         case .mapNode(let level, let index, let version): [.mapNode(level: level, index: index, version: version)]
         case .chunk(let chunk, let version): [.chunk(chunk, version: version)]
@@ -100,12 +108,9 @@ package enum ObjectRole: Hashable, Sendable {
         case ("vdrive.json", 1): return .descriptor
         case ("latest", 1): return .latest
         case (ObjectFolder.terms, 2):
-            if let owned = last.split(separator: ".").first, last.hasSuffix(".owner") {
-                return number(owned).map { .termOwner(Term($0)) }
-            }
-            return number(last).map { .term(Term($0)) }
-        case (ObjectFolder.terms, 3):
-            return number(parts[1]).map { .termOwner(Term($0)) }
+            let fields = last.split(separator: ".", omittingEmptySubsequences: false)
+            return fields.count == 1 ? number(last).map { .term(Term($0)) } : note(fields[1], of: fields[0])
+        case (ObjectFolder.terms, 3): return note(last, of: parts[1])
         case (ObjectFolder.commits, 2):
             return version(last).map { .commit($0) }
         case (ObjectFolder.map, 3):
@@ -118,6 +123,16 @@ package enum ObjectRole: Hashable, Sendable {
             let fields = last.dropFirst("blk_".count).split(separator: ".")
             guard fields.count == 3, let chunk = number(fields[0]), let version = version(fields[1]) else { return nil }
             return .chunk(ChunkIndex(chunk), version)
+        default: return nil
+        }
+    }
+
+    /// What stands inside a claim, or beside it.
+    private static func note(_ kind: some StringProtocol, of term: some StringProtocol) -> ObjectRole? {
+        guard let term = number(term).map(Term.init) else { return nil }
+        switch String(kind) {
+        case "owner": return .termOwner(term)
+        case "released": return .termRelease(term)
         default: return nil
         }
     }

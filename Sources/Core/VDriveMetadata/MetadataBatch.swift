@@ -1,3 +1,4 @@
+internal import VDriveFormat
 package import VDriveModel
 
 /// Changes that become durable together, in one LMDB transaction.
@@ -5,6 +6,8 @@ package struct MetadataBatch: Sendable {
     /// Records to write; nil forgets the chunk.
     package private(set) var pages: [ChunkIndex: PageRecord?] = [:]
     package var superblock: Superblock?
+    /// The disk descriptor's bytes, so that the disk can be served while its remote is away.
+    package var descriptor: [UInt8]?
     /// Commits that count, as their objects' bytes.
     package var commits: [ObjectVersion: [UInt8]] = [:]
     /// Forget the commits before this batch's own: a checkpoint took them up.
@@ -24,7 +27,8 @@ package struct MetadataBatch: Sendable {
     }
 
     package var isEmpty: Bool {
-        pages.isEmpty && superblock == nil && commits.isEmpty && !dropsOldCommits && nodes.isEmpty && allocation.isEmpty
+        pages.isEmpty && superblock == nil && descriptor == nil && commits.isEmpty && !dropsOldCommits && nodes.isEmpty
+            && allocation.isEmpty
             && garbage.isEmpty && deletedGarbage.isEmpty
     }
 }
@@ -48,5 +52,15 @@ package struct GarbageRecord: Hashable, Sendable {
     package init(died: Epoch, name: ObjectName) {
         self.died = died
         self.name = name
+    }
+
+    /// Whether one of these states refers to the object.
+    package func isNeeded(by states: [Epoch]) -> Bool {
+        let born: Epoch
+        switch name.role {
+        case .chunk(_, let version), .mapNode(_, _, let version), .commit(let version): born = version.epoch
+        default: return false
+        }
+        return states.contains { born <= $0 && $0 < died }
     }
 }

@@ -5,12 +5,25 @@ package import VDriveModel
 /// Why local metadata could not be read or written.
 package enum MetadataError: Error, Sendable, CustomStringConvertible {
     case database(String)
+    /// The file is no LMDB file, or a page of it is wrong.
+    case damaged(String)
     case format(FormatError)
 
     package var description: String {
         switch self {
         case .database(let text): "The local metadata failed: \(text)."
+        case .damaged(let text): "The local metadata is damaged: \(text)."
         case .format(let error): "The local metadata is damaged: \(error)"
+        }
+    }
+
+    init(_ error: LMDBError) { self = error.isDamage ? .damaged("\(error)") : .database("\(error)") }
+
+    /// Whether only a new beginning helps.
+    package var isDamage: Bool {
+        switch self {
+        case .database: false
+        case .damaged, .format: true
         }
     }
 }
@@ -22,6 +35,7 @@ package enum MetadataError: Error, Sendable, CustomStringConvertible {
 ///
 ///     database    key                          value
 ///     meta        "superblock"                 Superblock
+///     meta        "descriptor"                 vdrive.json's bytes
 ///     pages       chunk (8, big-endian)        PageRecord
 ///     commits     term, epoch (8 + 8)          the commit object's bytes; those since the last checkpoint
 ///     nodes       level (1), index (8)         the map node object's bytes
@@ -49,7 +63,7 @@ package final class MetadataStore {
             try transaction.commit()
             self.databases = databases
         } catch {
-            throw .database("\(error)")
+            throw MetadataError(error)
         }
     }
 
@@ -63,6 +77,12 @@ package final class MetadataStore {
     package func superblock() throws(MetadataError) -> Superblock? {
         guard let bytes = try value(in: "meta", Self.superblockKey) else { return nil }
         return try decoded { () throws(FormatError) in try Superblock(decoding: bytes) }
+    }
+
+    /// The disk descriptor as the remote had it at the last attach.
+    package func descriptor() throws(MetadataError) -> DiskDescriptor? {
+        guard let bytes = try value(in: "meta", Self.descriptorKey) else { return nil }
+        return try decoded { () throws(FormatError) in try DiskDescriptor.decode(bytes) }
     }
 
     package func page(_ chunk: ChunkIndex) throws(MetadataError) -> PageRecord? {
@@ -102,13 +122,25 @@ package final class MetadataStore {
         }
     }
 
-    /// Garbage that died at or before an epoch.
-    package func garbage(diedBy epoch: Epoch, limit: Int) throws(MetadataError) -> [GarbageRecord] {
+    /// Garbage that died at or before an epoch, and that no kept state refers to.
+    ///
+    /// - Parameter kept: an object born in b is needed by every state s with b ≤ s < its death.
+    package func garbage(diedBy epoch: Epoch, keeping kept: [Epoch], limit: Int) throws(MetadataError)
+        -> [GarbageRecord]
+    {
         var records: [GarbageRecord] = []
-        for (key, _) in try rows(of: "garbage", until: Self.key(epoch.rawValue &+ 1), limit: limit) {
-            let path = String(decoding: key[8...], as: UTF8.self)
-            guard ObjectName.isValid(path) else { continue }
-            records.append(GarbageRecord(died: Epoch(Self.number(key[0..<8])), name: ObjectName(path)))
+        do throws(LMDBError) {
+            let transaction = try environment.read()
+            let end = Self.key(epoch.rawValue &+ 1)
+            try transaction.forEach(in: databases["garbage"]!, until: end) { key, _ in
+                let path = String(decoding: key.dropFirst(8), as: UTF8.self)
+                guard ObjectName.isValid(path) else { return true }
+                let record = GarbageRecord(died: Epoch(Self.number(Array(key)[0..<8])), name: ObjectName(path))
+                if !record.isNeeded(by: kept) { records.append(record) }
+                return records.count < limit
+            }
+        } catch {
+            throw MetadataError(error)
         }
         return records
     }
@@ -123,10 +155,10 @@ package final class MetadataStore {
                 return
             } catch .mapFull {
                 do throws(LMDBError) { try environment.grow(to: environment.mapBytes * 2) } catch {
-                    throw .database("\(error)")
+                    throw MetadataError(error)
                 }
             } catch {
-                throw .database("\(error)")
+                throw MetadataError(error)
             }
         }
     }
@@ -144,6 +176,9 @@ package final class MetadataStore {
         if let superblock = batch.superblock {
             try transaction.put(Self.superblockKey, superblock.encoded, in: databases["meta"]!)
         }
+        if let bytes = batch.descriptor {
+            try transaction.put(Self.descriptorKey, bytes, in: databases["meta"]!)
+        }
         if batch.dropsOldCommits { try transaction.clear(databases["commits"]!) }
         for (version, bytes) in batch.commits {
             let key = Self.key(version.term.rawValue) + Self.key(version.epoch.rawValue)
@@ -160,20 +195,29 @@ package final class MetadataStore {
         try transaction.commit()
     }
 
+    /// The names of LMDB's files, for who has to begin anew.
+    package static let fileNames = ["data.mdb", "lock.mdb"]
+
     /// Forgets everything: the remote is read anew (an import, or a state that was given up).
-    package func reset() throws(MetadataError) {
+    ///
+    /// - Parameter superblock: what stays, so that a crash from here on leaves a disk that is known.
+    package func reset(keeping superblock: Superblock?) throws(MetadataError) {
         do throws(LMDBError) {
             let transaction = try environment.write()
             for database in databases.values { try transaction.clear(database) }
+            if let superblock {
+                try transaction.put(Self.superblockKey, superblock.encoded, in: databases["meta"]!)
+            }
             try transaction.commit()
         } catch {
-            throw .database("\(error)")
+            throw MetadataError(error)
         }
     }
 
     // MARK: Helpers
 
     private static let superblockKey = Array("superblock".utf8)
+    private static let descriptorKey = Array("descriptor".utf8)
 
     private static func key(_ number: UInt64) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
     private static func key(_ place: NodePlace) -> [UInt8] { [UInt8(place.level)] + key(place.index) }
@@ -187,7 +231,7 @@ package final class MetadataStore {
             let transaction = try environment.read()
             return try transaction.get(key, in: databases[database]!)
         } catch {
-            throw .database("\(error)")
+            throw MetadataError(error)
         }
     }
 
@@ -204,7 +248,7 @@ package final class MetadataStore {
                 return rows.count < limit
             }
         } catch {
-            throw .database("\(error)")
+            throw MetadataError(error)
         }
         return rows
     }

@@ -15,6 +15,10 @@ package struct Superblock: Hashable, Sendable {
     package var cacheID: UInt64
     /// The last stop recorded everything: what LMDB says needs no check (ordering rule 3).
     package var isClean: Bool
+    /// The last detach gave the term back: another machine may have written since.
+    package var isReleased = false
+    /// States of the remote that others may still need: what they refer to is no garbage.
+    package var kept: [KeptEpoch] = []
     /// Every allocation row that is not there is all zeros (a disk made here), rather than unknown (an imported one).
     package var allocationIsComplete: Bool
 
@@ -48,8 +52,10 @@ package struct Superblock: Hashable, Sendable {
     // 36      8     term
     // 44      16    head (term, epoch), zeros when there is none
     // 60      8     cache id
-    // 68      1     flags: 1 clean · 2 allocation complete
-    // 69      8     XXH3 of what is before
+    // 68      1     flags: 1 clean · 2 allocation complete · 4 released
+    // 69      1     kept epochs n
+    // 70      16·n  kept epochs: epoch, until
+    // …       8     XXH3 of what is before
     package var encoded: [UInt8] {
         var writer = ByteWriter()
         writer.integer(Self.formatVersion)
@@ -59,7 +65,12 @@ package struct Superblock: Hashable, Sendable {
         writer.integer(term.rawValue)
         writer.version(head)
         writer.integer(cacheID)
-        writer.integer(UInt8(isClean ? 1 : 0) | UInt8(allocationIsComplete ? 2 : 0))
+        writer.integer((isClean ? 1 : 0) | (allocationIsComplete ? 2 : 0) | UInt8(isReleased ? 4 : 0))
+        writer.integer(UInt8(kept.count))
+        for kept in kept {
+            writer.integer(kept.epoch.rawValue)
+            writer.integer(kept.until)
+        }
         writer.integer(XXH3.hash64(writer.bytes))
         return writer.bytes
     }
@@ -78,9 +89,29 @@ package struct Superblock: Hashable, Sendable {
         let flags: UInt8 = try reader.integer()
         isClean = flags & 1 != 0
         allocationIsComplete = flags & 2 != 0
+        isReleased = flags & 4 != 0
+        let count: UInt8 = try reader.integer()
+        for _ in 0..<count {
+            kept.append(KeptEpoch(epoch: Epoch(try reader.integer()), until: try reader.integer()))
+        }
         let covered = reader.at
         let checksum: UInt64 = try reader.integer()
         guard checksum == XXH3.hash64(Array(bytes[..<covered])) else { throw .checksum(.localRecord) }
         try reader.finish()
     }
+}
+
+/// A state that is kept on the remote for a while, though the disk has gone on.
+package struct KeptEpoch: Hashable, Sendable {
+    package var epoch: Epoch
+    /// Seconds since 1970.
+    package var until: UInt64
+
+    package init(epoch: Epoch, until: UInt64) {
+        self.epoch = epoch
+        self.until = until
+    }
+
+    /// At most so many are kept; the oldest go first.
+    package static let countMax = 16
 }

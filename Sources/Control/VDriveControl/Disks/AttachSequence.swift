@@ -52,7 +52,7 @@ struct AttachSequence: Sendable {
         try await host.check(for: plan.filesystem)
         try await host.cleanStale(fuseDirectory: directory, logger: logger)
         let disk = try await openDisk(plan)
-        undo.add("close the disk") { try await disk.stop(commit: false) }
+        undo.add("close the disk") { try await disk.stop(commit: false, releasing: true) }
         start(disk)
         // A disk begins with local durability: what mkfs and mount flush must not wait for hours of uploads that a
         // crash left, or for a remote that is away. What others flush counts once the attach is done.
@@ -94,6 +94,7 @@ struct AttachSequence: Sendable {
                     cacheBytes: configuration.cacheBytes,
                     durability: .local,
                     uploadInterval: .seconds(configuration.uploadIntervalSeconds),
+                    intent: AttachIntent(),
                     logger: logger,
                     softwareVersion: "vdrived \(DaemonVersion.release)"
                 )
@@ -102,7 +103,7 @@ struct AttachSequence: Sendable {
             throw RPCError(error)
         }
         guard disk.id == configuration.id else {
-            try? await disk.stop(commit: false)
+            try? await disk.stop(commit: false, releasing: true)
             throw RPCError(
                 .refused,
                 "\(configuration.remote) holds another disk (\(disk.id)) than \(configuration.name) was; "
@@ -178,7 +179,7 @@ struct AttachSequence: Sendable {
     /// Commits and closes. FUSE has ended, so nothing new comes between the two.
     private func close(_ attached: AttachedDisk) async -> RPCError? {
         do throws(DiskError) {
-            try await attached.disk.stop(commit: true)
+            try await attached.disk.stop(commit: true, releasing: true)
             return nil
         } catch {
             return RPCError(error)

@@ -53,6 +53,7 @@ extension DiskStatus {
         case .attached:
             switch snapshot?.state {
             case .fenced: .fenced
+            case .diverged: .diverged
             case .failed: .failed
             case .attached, nil: .attached
             }

@@ -51,6 +51,19 @@ actor BitmapActor {
         return found
     }
 
+    /// Throws damaged metadata away and begins anew. What it described is given up by who calls this.
+    func startOver(directory: String) throws(DiskError) {
+        close()
+        do throws(Errno) {
+            for name in MetadataStore.fileNames where Directory.exists("\(directory)/\(name)") {
+                try Directory.removeFile("\(directory)/\(name)")
+            }
+        } catch {
+            throw DiskError(.configuration, "The metadata in \(directory) cannot be replaced: \(error).")
+        }
+        _ = try open(directory: directory)
+    }
+
     /// The thread must go on until this has returned.
     func close() {
         store?.close()
@@ -58,8 +71,8 @@ actor BitmapActor {
     }
 
     func reset() throws(DiskError) {
-        try metadata { () throws(MetadataError) in try opened.reset() }
-        superblock = nil
+        let superblock = superblock
+        try metadata { () throws(MetadataError) in try opened.reset(keeping: superblock) }
         nodes = [:]
     }
 
@@ -311,14 +324,23 @@ actor BitmapActor {
         allocatedChunks = commit.allocatedChunks
     }
 
-    func garbage(diedBy epoch: Epoch, limit: Int) throws(DiskError) -> [GarbageRecord] {
-        try metadata { () throws(MetadataError) in try opened.garbage(diedBy: epoch, limit: limit) }
+    /// - Parameter now: seconds since 1970; states that are kept until later are spared.
+    func garbage(diedBy epoch: Epoch, limit: Int, now: UInt64) throws(DiskError) -> [GarbageRecord] {
+        let kept = (superblock?.kept ?? []).filter { $0.until > now }.map(\.epoch)
+        return try metadata { () throws(MetadataError) in
+            try opened.garbage(diedBy: epoch, keeping: kept, limit: limit)
+        }
     }
 
-    /// The stop was a clean one: the next start need not check anything (ordering rule 3).
-    func noteCleanStop() throws(DiskError) {
+    /// The end of this attachment.
+    ///
+    /// - Parameters:
+    ///   - isClean: everything is recorded: the next start need not check anything (ordering rule 3).
+    ///   - isReleased: the term was given back.
+    func noteStop(isClean: Bool, isReleased: Bool) throws(DiskError) {
         guard var superblock else { return }
-        superblock.isClean = true
+        superblock.isClean = isClean
+        superblock.isReleased = isReleased
         var batch = MetadataBatch()
         batch.superblock = superblock
         try applyPending(batch)
@@ -335,6 +357,8 @@ actor BitmapActor {
     }
 
     private func metadata<Value>(_ body: () throws(MetadataError) -> Value) throws(DiskError) -> Value {
-        do throws(MetadataError) { return try body() } catch { throw DiskError(.internal, error.description) }
+        do throws(MetadataError) { return try body() } catch {
+            throw DiskError(error.isDamage ? .corrupt : .internal, error.description)
+        }
     }
 }

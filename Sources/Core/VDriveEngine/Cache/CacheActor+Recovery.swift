@@ -100,6 +100,29 @@ extension CacheActor {
         }
     }
 
+    /// The number that the next epoch has, once it is known: all that is dirty belongs to it. Nothing was sealed yet.
+    func renumber(to epoch: Epoch) {
+        precondition(sealed.isEmpty, "an epoch is in flight")
+        plane.epoch.store(epoch.rawValue, ordering: .sequentiallyConsistent)
+        // A writer in between sees another epoch than its slot's and comes here.
+        for chunk in dirty { plane.pages.setEpoch(plane.table.load(chunk).slot, epoch) }
+    }
+
+    var hasDirty: Bool { !dirty.isEmpty }
+
+    /// Checks what an unclean stop left, half of the time, so that the next stop can be a clean one.
+    func verifyInBackground() async {
+        while !Task.isCancelled, let chunk = unverified.first {
+            let start = ContinuousClock.now
+            do throws(DiskError) {
+                try await verify(chunk)
+                await pause(start.duration(to: .now))
+            } catch {
+                await pause(EngineLimits.refusedRetry)
+            }
+        }
+    }
+
     /// Everything that is dirty, for a stop that records it; nothing may write any more.
     func recordAll() async throws(DiskError) {
         await lockRecording()

@@ -6,165 +6,196 @@ internal import VDriveMetadata
 internal import VDriveModel
 internal import VDriveStore
 
-/// Attaching: claim a term, then read the state, then decide what local state is worth (ordering rule 8), then write
-/// the new term's first commit.
+/// Attaching: take the local state up, claim a term, read the remote's state, decide what the local state is worth
+/// beside it (ordering rule 8), and write the new term's first commit.
+///
+/// With the remote away, a disk that this state directory still holds is served from what is here, and the rest of the
+/// attach (`claim`) is done when the remote is back.
 struct Attachment: Sendable {
     let options: DiskOptions
     let descriptor: DiskDescriptor
     let fence: Fence
     let bitmap: BitmapActor
 
+    /// What this machine brings along.
+    struct Local: Sendable {
+        var known: Superblock?
+        var holder: Holder
+        var hasDirty: Bool
+        /// The cache directory is not the one that the records describe.
+        var cacheIsLost: Bool
+        /// What people should know of.
+        var notices: [String] = []
+    }
+
     struct Outcome: Sendable {
         var superblock: Superblock
         /// The last stop recorded everything.
         var isClean: Bool
-        /// Another machine has written since.
+        /// Nothing that was clean here is true any more.
         var dropsClean: Bool
-        /// The cache directory is not the one that the records describe.
-        var cacheIsLost: Bool
+        var notices: [String]
     }
 
     /// What this machine's state is worth beside the remote's.
-    private enum Verdict {
+    enum Verdict: Sendable {
         case fresh
         case goOn
         case otherWrote
     }
 
+    /// The remote's state, and what ours is worth beside it.
+    struct Survey: Sendable {
+        var chain: [CommitRecord]
+        var verdict: Verdict
+    }
+
+    /// The whole of it, online.
     func run() async throws(DiskError) -> Outcome {
-        let known = try await bitmap.open(directory: options.stateDirectory)
-        let cacheIsLost = known.map { $0.cacheID != cacheIdentity() } ?? false
-        if cacheIsLost { try await forgetLostCache() }
-        if let known, known.diskBytes != descriptor.geometry.diskBytes {
-            throw DiskError(.refused, "The disk's size on the remote is another one than in \(options.stateDirectory).")
-        }
-        let term = try await fence.claim(above: known?.term ?? Term(0), owner: owner())
-        try await Faults.at(.recoverAfterClaim)
-        // After the claim: whoever commits now sees it.
-        let head = try await fence.head()
-        let chain = try await head.asyncMap { (head) async throws(DiskError) in try await fence.chain(to: head) } ?? []
-        try await Faults.at(.recoverAfterStateRead)
-        let verdict = try await compare(known, chain.last)
-        if verdict != .goOn { try await bitmap.reset() }
-        try await bitmap.adopt(chain)
-        let superblock = try await begin(term, after: chain.last, known: known, verdict)
-        return Outcome(
-            superblock: superblock,
-            isClean: known?.isClean ?? false,
-            dropsClean: verdict == .otherWrote,
-            cacheIsLost: cacheIsLost
-        )
-    }
-
-    // MARK: The cache's identity
-
-    private var identityPath: String { "\(options.cacheDirectory)/identity" }
-
-    private func cacheIdentity() -> UInt64? {
-        guard let bytes = try? readFile(identityPath, maxBytes: 64) else { return nil }
-        return UInt64(String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self), radix: 16)
-    }
-
-    /// Written before the superblock that names it: a crash in between only makes the cache count as lost.
-    private func newCacheIdentity() throws(DiskError) -> UInt64 {
-        let id = UInt64.random(in: 1 ... .max)
-        do throws(Errno) {
-            try writeFileAtomically(identityPath, Array("\(hexadecimal(id, digits: 16))\n".utf8), mode: 0o600)
+        let local = try await open()
+        // What would be refused anyway must not take the disk away from its owner.
+        if local.hasDirty { _ = try await survey(local) }
+        let (claimed, holder) = try await claimTerm(local)
+        var claimedLocal = local
+        claimedLocal.holder = holder
+        do throws(DiskError) {
+            try await Faults.at(.recoverAfterClaim)
+            // After the claim: whoever commits now sees it.
+            let survey = try await survey(claimedLocal)
+            try await Faults.at(.recoverAfterStateRead)
+            if survey.verdict != .goOn { try await bitmap.reset() }
+            try await bitmap.adopt(survey.chain)
+            let superblock = try await begin(claimed, survey, known: local.known)
+            return Outcome(
+                superblock: superblock,
+                isClean: (local.known?.isClean ?? false) && !local.cacheIsLost,
+                dropsClean: survey.verdict != .goOn,
+                notices: local.notices
+            )
         } catch {
+            if error.kind != .fenced { try? await fence.claims.release(claimed.term) }
+            throw error
+        }
+    }
+
+    /// Serves what is here, without the remote.
+    ///
+    /// - Throws: `retry` when another machine may have written since.
+    func runOffline() async throws(DiskError) -> Outcome {
+        let local = try await open()
+        guard var superblock = local.known, !superblock.isReleased, superblock.head != nil else {
+            throw DiskError(.retry, "The remote at \(options.store.brief.location) cannot be reached.")
+        }
+        let isClean = superblock.isClean && !local.cacheIsLost
+        superblock.isClean = false
+        superblock.cacheID = try cacheID(superblock)
+        var noted = MetadataBatch()
+        noted.superblock = superblock
+        try await bitmap.note(noted)
+        try await bitmap.adopt(try await bitmap.knownCommits())
+        return Outcome(superblock: superblock, isClean: isClean, dropsClean: false, notices: local.notices)
+    }
+
+    /// The rest of an attach that began without the remote; the disk is being served.
+    ///
+    /// - Throws: `diverged` or `fenced` when another machine has written meanwhile.
+    func claimWhileServing(_ known: Superblock, hasDirty: Bool) async throws(DiskError) -> Superblock {
+        let local = Local(known: known, holder: try holder(), hasDirty: hasDirty, cacheIsLost: false)
+        _ = try await survey(local)
+        let (claimed, _) = try await claimTerm(local)
+        let survey = try await survey(local)
+        guard survey.verdict == .goOn else {
+            try? await fence.claims.release(claimed.term)
             throw DiskError(
-                .configuration,
-                "The cache directory \(options.cacheDirectory) cannot be written: \(error)."
+                .fenced,
+                "Another machine has written to this disk while its remote could not be reached from here; "
+                    + "detach it and attach it again."
             )
         }
-        return id
+        try await bitmap.adopt(survey.chain)
+        return try await begin(claimed, survey, known: local.known)
     }
 
-    /// The records of a cache that is gone would be read as zeros: they are forgotten, and what was dirty is said to be
-    /// lost.
-    private func forgetLostCache() async throws(DiskError) {
-        let records = try await bitmap.pageRecords()
-        let dirtyPages = records.reduce(0) { $0 + $1.1.dirty.count }
-        if dirtyPages > 0 {
-            options.logger.critical(
-                "the cache directory is another one than before: changes that were not uploaded are lost",
-                metadata: ["disk": "\(options.name)", "bytes": "\(dirtyPages * DiskGeometry.pageBytes)"]
-            )
-        }
-        try await bitmap.forget(records.map(\.0))
-    }
-
-    // MARK: Terms
-
-    private func owner() -> TermOwner {
-        var name = [CChar](repeating: 0, count: 256)
-        gethostname(&name, name.count - 1)
-        let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let bootID = (try? readFile("/proc/sys/kernel/random/boot_id", maxBytes: 64)).map {
-            String(decoding: $0.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
-        }
-        return TermOwner(
-            host: host,
-            pid: UInt64(getpid()),
-            bootID: bootID ?? "unknown",
-            nonce: hexadecimal(UInt64.random(in: .min ... .max), digits: 16),
-            since: UInt64(time(nil)),
-            softwareVersion: options.softwareVersion
+    private func claimTerm(_ local: Local) async throws(DiskError) -> (TermClaim.Claimed, Holder) {
+        var holder = local.holder
+        let claimed = try await fence.claims.claim(
+            above: local.known?.term ?? Term(0),
+            by: &holder,
+            softwareVersion: options.softwareVersion,
+            takesOver: options.intent.takesOver
         )
+        return (claimed, holder)
     }
+
+    // MARK: The remote's state beside ours
 
     /// Ordering rule 8.
-    private func compare(_ known: Superblock?, _ head: CommitRecord?) async throws(DiskError) -> Verdict {
-        guard let known else { return .fresh }
-        if head?.version == known.head { return .goOn }
-        guard let head else {
+    func survey(_ local: Local) async throws(DiskError) -> Survey {
+        let head = try await fence.head()
+        var chain: [CommitRecord] = []
+        if let head { chain = try await fence.chain(to: head) }
+        return Survey(chain: chain, verdict: try compare(local, chain))
+    }
+
+    private func compare(_ local: Local, _ chain: [CommitRecord]) throws(DiskError) -> Verdict {
+        guard let known = local.known else { return .fresh }
+        guard let head = chain.last else {
+            // A disk whose very first commit never came to be.
+            if known.head == nil { return .goOn }
             throw DiskError(
                 .corrupt,
-                "The commits of this disk are gone from \(options.store.reads.location); nothing was changed."
+                "The commits of this disk are gone from \(options.store.brief.location); nothing was changed."
             )
         }
+        if head.version == known.head { return .goOn }
         // Our own commit landed, and the daemon ended before it could note so.
         if head.version.term == known.term, head.parent == known.head { return .goOn }
-        let hasDirty = try await bitmap.pageRecords().contains { $0.1.isDirty }
-        if hasDirty {
+        // Others had the disk, and wrote nothing.
+        if let ours = chain.lastIndex(where: { $0.version == known.head }),
+            chain[(ours + 1)...].allSatisfy({ $0.entries.isEmpty && $0.checkpoint == chain[ours].checkpoint })
+        {
+            return .goOn
+        }
+        if local.hasDirty, !options.intent.discardsLocal {
             throw DiskError(
                 .diverged,
                 "Another machine has written to this disk (term \(head.version.term)) while changes of this one wait "
-                    + "in \(options.cacheDirectory); nothing was changed."
+                    + "in \(options.cacheDirectory); attach with --discard-local to give these up, or with "
+                    + "--keep-local-as NEWNAME to make a disk of them. Nothing was changed."
             )
         }
         return .otherWrote
     }
 
+    // MARK: The first commit
+
     /// The new term's first commit: the same state, under the new term.
     private func begin(
-        _ term: Term,
-        after parent: CommitRecord?,
-        known: Superblock?,
-        _ verdict: Verdict
+        _ claimed: TermClaim.Claimed,
+        _ survey: Survey,
+        known: Superblock?
     ) async throws(DiskError) -> Superblock {
-        let cacheID: UInt64
-        if let known, known.cacheID == cacheIdentity() {
-            cacheID = known.cacheID
-        } else {
-            cacheID = try newCacheIdentity()
-        }
+        let parent = survey.chain.last
         var superblock = Superblock(
             id: descriptor.disk,
             diskBytes: descriptor.geometry.diskBytes,
             chunkBytes: descriptor.geometry.chunkBytes,
-            term: term,
+            term: claimed.term,
             head: parent?.version,
-            cacheID: cacheID,
+            cacheID: try cacheID(known),
             isClean: false,
-            allocationIsComplete: verdict == .goOn ? known?.allocationIsComplete ?? false : parent == nil
+            allocationIsComplete: survey.verdict == .goOn
+                ? known?.allocationIsComplete ?? false : survey.chain.isEmpty
         )
+        superblock.kept = keptEpochs(claimed, parent, survey.verdict == .goOn ? known : nil)
         // The term is noted first: a commit of it that lands must be known as ours.
         var noted = MetadataBatch()
         noted.superblock = superblock
+        noted.descriptor = descriptor.encode()
         try await bitmap.note(noted)
         try await Faults.at(.recoverAfterTermNoted)
         let record = CommitRecord(
-            version: ObjectVersion(term: term, epoch: Epoch((parent?.version.epoch.rawValue ?? 0) + 1)),
+            version: ObjectVersion(term: claimed.term, epoch: Epoch((parent?.version.epoch.rawValue ?? 0) + 1)),
             parent: parent?.version,
             diskBytes: descriptor.geometry.diskBytes,
             allocatedChunks: parent?.allocatedChunks ?? 0,
@@ -178,7 +209,7 @@ struct Attachment: Sendable {
             throw DiskError(error)
         }
         try await Faults.at(.recoverAfterFirstCommit)
-        if let higher = try await fence.higherTerm(than: term) {
+        if let higher = try await fence.higherTerm(than: claimed.term) {
             throw DiskError(.fenced, "Another machine attached this disk at the same moment (term \(higher)).")
         }
         superblock.head = record.version
@@ -189,14 +220,15 @@ struct Attachment: Sendable {
         await fence.hint(record.version)
         return superblock
     }
-}
 
-extension Optional {
-    /// `map` with a body that waits.
-    fileprivate func asyncMap<Result, Failure: Error>(
-        _ body: (Wrapped) async throws(Failure) -> Result
-    ) async throws(Failure) -> Result? {
-        guard let self else { return nil }
-        return try await body(self)
+    /// Whoever was taken over from may hold changes that only make sense upon the state of that moment.
+    private func keptEpochs(_ claimed: TermClaim.Claimed, _ parent: CommitRecord?, _ known: Superblock?) -> [KeptEpoch]
+    {
+        let now = UInt64(time(nil))
+        var kept = (known?.kept ?? []).filter { $0.until > now }
+        if claimed.tookOver, let parent {
+            kept.append(KeptEpoch(epoch: parent.version.epoch, until: now + EngineLimits.keptSeconds))
+        }
+        return Array(kept.suffix(KeptEpoch.countMax))
     }
 }

@@ -11,21 +11,50 @@ internal import VDriveStore
 extension Disk {
     /// Claims a term, takes the local state up, and is ready to `run`.
     ///
+    /// When the remote is away and this state directory still holds the disk, it is served from what is here, and the
+    /// term is claimed when the remote is back.
+    ///
     /// - Throws: `DiskError`; then nothing of it is left running.
     package static func attach(_ options: DiskOptions) async throws(DiskError) -> Disk {
+        try await open(options, .waitsForRemote)
+    }
+
+    /// Opens what is on this machine, to be read: the last commit that it knows, and its changes since. No term is
+    /// claimed, nothing is uploaded, and writes are refused.
+    ///
+    /// - Throws: `DiskError`; then nothing of it is left running.
+    package static func openLocal(_ options: DiskOptions) async throws(DiskError) -> Disk {
+        try await open(options, .readsOnly)
+    }
+
+    /// How a disk is opened that has claimed no term yet.
+    private enum Mode {
+        case online
+        case waitsForRemote
+        case readsOnly
+    }
+
+    private struct Workers {
+        let threads: BlockingThreads
+        let encoders: BlockingThreads
+        let executor: ThreadExecutor
+    }
+
+    private static func open(_ options: DiskOptions, _ mode: Mode) async throws(DiskError) -> Disk {
         let threads = BlockingThreads(name: "vdrive-cache", count: EngineLimits.cacheThreads)
         let encoders = BlockingThreads(name: "vdrive-encode", count: EngineLimits.encoderThreads)
         let executor = ThreadExecutor(name: "vdrive-lmdb")
+        let workers = Workers(threads: threads, encoders: encoders, executor: executor)
         var bitmap: BitmapActor?
         do throws(DiskError) {
-            let descriptor = try await DiskFormatter.open(store: options.store)
+            let (descriptor, isOnline) = try await describe(options, mode, threads)
             try await makeFolders(options, threads)
             let opened = BitmapActor(executor: executor, id: descriptor.disk, geometry: descriptor.geometry)
             bitmap = opened
             let fence = Fence(store: options.store, descriptor: descriptor, logger: options.logger)
             let attachment = Attachment(options: options, descriptor: descriptor, fence: fence, bitmap: opened)
-            let outcome = try await attachment.run()
-            return try await assemble(options, outcome, fence, opened, threads, encoders, executor)
+            let outcome = isOnline ? try await attachment.run() : try await attachment.runOffline()
+            return try await assemble(attachment, outcome, isOnline ? .online : mode, workers)
         } catch {
             await bitmap?.close()
             threads.shutdown()
@@ -33,6 +62,31 @@ extension Disk {
             executor.stop()
             throw error
         }
+    }
+
+    /// The disk's descriptor: the remote's, or what was noted of it at the last attach.
+    private static func describe(
+        _ options: DiskOptions,
+        _ mode: Mode,
+        _ threads: BlockingThreads
+    ) async throws(DiskError) -> (DiskDescriptor, isOnline: Bool) {
+        let trouble: DiskError
+        do throws(DiskError) {
+            if mode != .readsOnly { return (try await DiskFormatter.open(store: options.store), true) }
+            trouble = DiskError(.notFound, "This machine has no state of disk \(options.name).")
+        } catch {
+            guard error.kind == .retry else { throw error }
+            trouble = error
+        }
+        let known = await threads.run { () -> DiskDescriptor? in
+            guard Directory.exists("\(options.stateDirectory)/\(MetadataStore.fileNames[0])"),
+                let store = try? MetadataStore(directory: options.stateDirectory)
+            else { return nil }
+            defer { store.close() }
+            return try? store.descriptor()
+        }
+        guard let known else { throw trouble }
+        return (known, false)
     }
 
     private static func outbox(_ options: DiskOptions) -> String { "\(options.cacheDirectory)/outbox" }
@@ -50,14 +104,14 @@ extension Disk {
 
     /// Puts the actors together, lowest first.
     private static func assemble(
-        _ options: DiskOptions,
+        _ attachment: Attachment,
         _ outcome: Attachment.Outcome,
-        _ fence: Fence,
-        _ bitmap: BitmapActor,
-        _ threads: BlockingThreads,
-        _ encoders: BlockingThreads,
-        _ executor: ThreadExecutor
+        _ mode: Mode,
+        _ workers: Workers
     ) async throws(DiskError) -> Disk {
+        let options = attachment.options
+        let bitmap = attachment.bitmap
+        let fence = attachment.fence
         let (stream, source) = AsyncStream.makeStream(of: DiskEvent.self, bufferingPolicy: .bufferingNewest(1024))
         let plane: DataPlane
         do throws(Errno) {
@@ -70,13 +124,14 @@ extension Disk {
         } catch {
             throw DiskError(.configuration, "The memory tables of disk \(options.name) cannot be made: \(error).")
         }
+        let now: @Sendable () -> UInt64 = { UInt64(time(nil)) }
         let remote = RemoteActor(store: options.store, bitmap: bitmap, logger: options.logger, events: source)
         let warnings = DiskWarnings(logger: options.logger)
         let cache = CacheActor(
             plane: plane,
             remote: remote,
             bitmap: bitmap,
-            threads: threads,
+            threads: workers.threads,
             outboxDirectory: outbox(options),
             limitBytes: options.cacheBytes,
             warnings: warnings,
@@ -85,7 +140,7 @@ extension Disk {
         )
         try await cache.recover(
             try await bitmap.pageRecords(),
-            isClean: outcome.isClean && !outcome.cacheIsLost,
+            isClean: outcome.isClean,
             dropsClean: outcome.dropsClean
         )
         let allocated = await bitmap.allocatedChunks
@@ -96,11 +151,12 @@ extension Disk {
             remote: remote,
             bitmap: bitmap,
             fence: fence,
-            garbage: GarbageCollector(bitmap: bitmap, store: options.store.brief),
-            encoders: encoders,
+            garbage: GarbageCollector(bitmap: bitmap, store: options.store.brief, now: now),
+            encoders: workers.encoders,
             superblock: outcome.superblock,
+            establish: establisher(attachment, outcome, mode, cache),
             logger: options.logger,
-            now: { UInt64(time(nil)) }
+            now: now
         )
         return Disk(
             options: options,
@@ -109,11 +165,42 @@ extension Disk {
             remote: remote,
             cache: cache,
             uploads: uploads,
-            threads: threads,
-            encoders: encoders,
-            executor: executor,
+            fence: fence,
+            threads: workers.threads,
+            encoders: workers.encoders,
+            executor: workers.executor,
+            notices: outcome.notices,
             warnings: warnings,
             events: (stream, source)
         )
+    }
+
+    /// What must happen before the first epoch may be sealed; nil when the attach did it all.
+    private static func establisher(
+        _ attachment: Attachment,
+        _ outcome: Attachment.Outcome,
+        _ mode: Mode,
+        _ cache: CacheActor
+    ) -> UploadQueueActor.Establisher? {
+        switch mode {
+        case .online: return nil
+        case .readsOnly:
+            return { () async throws(DiskError) in
+                throw DiskError(.refused, "The disk was opened to read what is on this machine.")
+            }
+        case .waitsForRemote:
+            return { () async throws(DiskError) in
+                let store = attachment.options.store
+                guard try await DiskFormatter.open(store: store).disk == attachment.descriptor.disk else {
+                    throw DiskError(.refused, "\(store.brief.location) holds another disk now.")
+                }
+                let superblock = try await attachment.claimWhileServing(
+                    outcome.superblock,
+                    hasDirty: await cache.hasDirty
+                )
+                await cache.renumber(to: superblock.head?.epoch.next ?? Epoch(1))
+                return superblock
+            }
+        }
     }
 }

@@ -22,9 +22,12 @@ package final class Disk: Sendable {
     let remote: RemoteActor
     let cache: CacheActor
     let uploads: UploadQueueActor
+    private let fence: Fence
     let threads: BlockingThreads
     let encoders: BlockingThreads
     let executor: ThreadExecutor
+    /// What the attach has to say to people.
+    private let notices: [String]
     private let events: AsyncStream<DiskEvent>
     private let eventSource: AsyncStream<DiskEvent>.Continuation
     private let halt: AsyncStream<Never>
@@ -50,9 +53,11 @@ package final class Disk: Sendable {
         remote: RemoteActor,
         cache: CacheActor,
         uploads: UploadQueueActor,
+        fence: Fence,
         threads: BlockingThreads,
         encoders: BlockingThreads,
         executor: ThreadExecutor,
+        notices: [String],
         warnings: DiskWarnings,
         events: (stream: AsyncStream<DiskEvent>, source: AsyncStream<DiskEvent>.Continuation)
     ) {
@@ -63,9 +68,11 @@ package final class Disk: Sendable {
         self.remote = remote
         self.cache = cache
         self.uploads = uploads
+        self.fence = fence
         self.threads = threads
         self.encoders = encoders
         self.executor = executor
+        self.notices = notices
         self.warnings = warnings
         self.events = events.stream
         self.eventSource = events.source
@@ -132,10 +139,10 @@ package final class Disk: Sendable {
             await group.next()
             group.cancelAll()
         }
-        if let error = await uploads.lastError, error.kind == .fenced || error.kind == .internal {
+        if let error = await uploads.failure {
             failure.withLock { $0 = error }
             // Reads go on; what is dirty stays.
-            dataPlane.writeErrno.store(error.kind == .fenced ? EROFS : EIO, ordering: .sequentiallyConsistent)
+            dataPlane.writeErrno.store(error.kind == .internal ? EIO : EROFS, ordering: .sequentiallyConsistent)
             options.logger.critical(
                 "disk is read-only now",
                 metadata: ["disk": "\(options.name)", "reason": "\(error)"]
@@ -145,6 +152,7 @@ package final class Disk: Sendable {
 
     private func serveEvents() async {
         await withDiscardingTaskGroup { group in
+            group.addTask { await self.cache.verifyInBackground() }
             for await event in events {
                 switch event {
                 case .wantsEpoch: await uploads.wake()
@@ -188,6 +196,7 @@ package final class Disk: Sendable {
             switch failure?.kind {
             case nil: .attached
             case .fenced: .fenced
+            case .diverged: .diverged
             default: .failed
             }
         let used = try? await threads.run { [cache = dataPlane.cache] () throws(Errno) in try cache.allocatedBytes() }
@@ -205,7 +214,7 @@ package final class Disk: Sendable {
             remoteState: meter.state.rawValue,
             lastError: (failure ?? uploadError)?.message,
             damagedObjects: damaged.withLock { $0 },
-            warnings: warnings.sentences
+            warnings: notices + warnings.sentences
         )
     }
 
@@ -286,10 +295,11 @@ package final class Disk: Sendable {
     /// Ends `run`: the last requests are answered, everything is recorded, and committed if that is wished and
     /// possible. FUSE must have ended before.
     ///
-    /// - Parameter commit: uploads what is dirty first. When the remote does not take it, dirty data stays in the
-    /// cache, and
-    ///   the next attach goes on from there.
-    package func stop(commit: Bool) async throws(DiskError) {
+    /// - Parameters:
+    ///   - commit: uploads what is dirty first. When the remote does not take it, dirty data stays in the cache, and
+    ///     the next attach goes on from there.
+    ///   - releasing: lets go of the disk when nothing of it is dirty, so that another machine may attach it.
+    package func stop(commit: Bool, releasing: Bool = false) async throws(DiskError) {
         var refusal: DiskError?
         if commit, failure.withLock({ $0 }) == nil {
             do throws(DiskError) { try await syncUnlessOffline() } catch { refusal = error }
@@ -300,12 +310,13 @@ package final class Disk: Sendable {
         await uploads.stop()
         await runEnded()
         if commit, refusal == nil, let head = await uploads.head {
-            await GarbageCollector(bitmap: bitmap, store: options.store.brief).sweep(head: head.epoch)
+            await GarbageCollector(bitmap: bitmap, store: options.store.brief, now: { UInt64(time(nil)) })
+                .sweep(head: head.epoch)
         }
         do throws(DiskError) {
             try await cache.recordAll()
             try await Faults.at(.stopBeforeRecord, failing: .internal)
-            try await bitmap.noteCleanStop()
+            try await noteStop(releasing: releasing && refusal == nil)
             _ = await Faults.passes(.stopAfterRecord)
         } catch {
             refusal = refusal ?? error
@@ -319,5 +330,24 @@ package final class Disk: Sendable {
         encoders.shutdown()
         executor.stop()
         if let refusal { throw refusal }
+    }
+
+    private func noteStop(releasing: Bool) async throws(DiskError) {
+        // What nobody has looked at since an unclean stop is no truer after a clean one.
+        let isClean = await cache.unverified.isEmpty
+        let hasTerm = await uploads.hasTerm
+        let hasDirty = await cache.hasDirty
+        let releases = releasing && hasTerm && !hasDirty && failure.withLock { $0 } == nil
+        // Noted first: a machine that believes that it still holds the disk could serve it while another writes.
+        try await bitmap.noteStop(isClean: isClean, isReleased: releases)
+        guard releases else { return }
+        do throws(DiskError) { try await fence.claims.release(await uploads.term) } catch {
+            try await bitmap.noteStop(isClean: isClean, isReleased: false)
+            throw DiskError(
+                error.kind,
+                "All is committed, but the remote could not be told that the disk is free; "
+                    + "another machine can attach it with --takeover. \(error.message)"
+            )
+        }
     }
 }

@@ -16,6 +16,7 @@ package struct DiskOptions: Sendable {
     package var durability: Durability
     /// How long dirty data stays on this machine alone when nothing else asks for an epoch, at first.
     package var uploadInterval: Duration
+    package var intent: AttachIntent
     package var logger: Logger
     package var softwareVersion: String
 
@@ -27,6 +28,7 @@ package struct DiskOptions: Sendable {
         cacheBytes: UInt64,
         durability: Durability,
         uploadInterval: Duration,
+        intent: AttachIntent,
         logger: Logger,
         softwareVersion: String
     ) {
@@ -37,8 +39,23 @@ package struct DiskOptions: Sendable {
         self.cacheBytes = cacheBytes
         self.durability = durability
         self.uploadInterval = uploadInterval
+        self.intent = intent
         self.logger = logger
         self.softwareVersion = softwareVersion
+    }
+}
+
+/// What a person allows an attach to do, and nobody else may decide.
+package struct AttachIntent: Sendable, Equatable {
+    /// Take the disk over from another machine that has not detached it.
+    package var takesOver: Bool
+    /// Give up what this machine has not uploaded, when another one has written since, or when the local metadata is
+    /// damaged. Without such a cause nothing is given up.
+    package var discardsLocal: Bool
+
+    package init(takesOver: Bool = false, discardsLocal: Bool = false) {
+        self.takesOver = takesOver
+        self.discardsLocal = discardsLocal
     }
 }
 
@@ -48,6 +65,8 @@ package struct DiskSnapshot: Sendable {
         case attached
         /// Another machine has taken the disk over; reads go on, writes are refused, dirty data is kept.
         case fenced
+        /// Another machine has written while the remote was away from here, and there are changes of this one.
+        case diverged
         case failed
     }
 

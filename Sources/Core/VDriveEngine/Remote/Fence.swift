@@ -5,7 +5,7 @@ internal import VDriveFormat
 internal import VDriveModel
 internal import VDriveStore
 
-/// Terms: claiming one, and finding out that somebody claimed a higher one.
+/// What is on the remote beside one's own doing: the head of the disk, and whether somebody claimed a higher term.
 ///
 /// Claim-then-read against write-then-look: whoever attaches claims a term and then reads the commits; whoever commits
 /// puts the commit and then looks for a higher term. One of the two always sees the other.
@@ -13,6 +13,7 @@ final class Fence: Sendable {
     private let store: RemoteStore
     private let descriptor: DiskDescriptor
     private let logger: Logger
+    let claims: TermClaim
     /// The head's checkpoint, which every commit repeats.
     let checkpoint = CheckpointNote()
 
@@ -20,6 +21,7 @@ final class Fence: Sendable {
         self.store = store
         self.descriptor = descriptor
         self.logger = logger
+        claims = TermClaim(store: store.brief, descriptor: descriptor)
     }
 
     final class CheckpointNote: Sendable {
@@ -28,73 +30,10 @@ final class Fence: Sendable {
         func set(_ checkpoint: Checkpoint?) { note.withLock { $0 = checkpoint } }
     }
 
-    private var primitive: ClaimPrimitive? { descriptor.claimPrimitive.flatMap { ClaimPrimitive(rawValue: $0) } }
-    private var claimIsFolder: Bool { primitive == .makeFolder || primitive == .makeCollection }
-
-    /// Claims the next free term above all that are known.
-    func claim(above floor: Term, owner: TermOwner) async throws(DiskError) -> Term {
-        var term = max(floor, try await highestTerm(from: floor)).next
-        do throws(StoreError) {
-            while true {
-                if let primitive {
-                    guard try await won(term, primitive) else {
-                        term = term.next
-                        continue
-                    }
-                }
-                let name = ObjectName.termOwner(term, claimIsFolder: claimIsFolder)
-                try await store.brief.put(name, owner.encode())
-                let found = try await store.brief.get(name, range: nil)
-                if found == owner.encode() { return term }
-                term = term.next
-            }
-        } catch {
-            throw DiskError(error)
-        }
-    }
-
-    private func won(_ term: Term, _ primitive: ClaimPrimitive) async throws(StoreError) -> Bool {
-        do throws(StoreError) {
-            return try await store.brief.claim(.term(term), with: primitive)
-        } catch  where error.kind == .uncertain {
-            // Perhaps ours, perhaps not: a term is cheap, so the next one is taken.
-            return false
-        }
-    }
-
     /// A term higher than the given one that somebody has claimed, or nil.
     func higherTerm(than term: Term) async throws(DiskError) -> Term? {
-        let highest = try await highestTerm(from: term)
+        let highest = try await claims.highestTerm(from: term)
         return highest > term ? highest : nil
-    }
-
-    private func highestTerm(from floor: Term) async throws(DiskError) -> Term {
-        do throws(StoreError) {
-            do throws(StoreError) {
-                let listed = try await store.brief.list(ObjectFolder.terms)
-                return listed.compactMap { Self.term($0.name) }.max() ?? Term(0)
-            } catch  where error.kind == .unsupported {
-                // No listing: the next terms are asked for one by one. A claim without its owner record yet is not seen
-                // here; the claimer reads the commits after it wrote the record.
-                var highest = floor
-                var candidate = floor.next
-                while candidate.rawValue <= highest.rawValue + 4 {
-                    let name = ObjectName.termOwner(candidate, claimIsFolder: claimIsFolder)
-                    if try await store.brief.length(of: name) != nil { highest = candidate }
-                    candidate = candidate.next
-                }
-                return highest
-            }
-        } catch {
-            throw DiskError(error)
-        }
-    }
-
-    private static func term(_ name: String) -> Term? {
-        switch ObjectRole(path: "\(ObjectFolder.terms)/\(name)") {
-        case .term(let term), .termOwner(let term): term
-        default: nil
-        }
     }
 
     // MARK: The head

@@ -9,6 +9,8 @@ internal import VDriveStore
 struct GarbageCollector: Sendable {
     let bitmap: BitmapActor
     let store: any ObjectStore
+    /// Seconds since 1970.
+    let now: @Sendable () -> UInt64
 
     /// One round of deletes after a commit. What died with the head itself is left: somebody may just be attaching from
     /// the commit before it.
@@ -34,7 +36,7 @@ struct GarbageCollector: Sendable {
         diedBy epoch: Epoch,
         unless isWanted: @escaping @Sendable () async -> Bool
     ) async -> Int {
-        guard let records = try? await bitmap.garbage(diedBy: epoch, limit: EngineLimits.deletesPerRound),
+        guard let records = try? await bitmap.garbage(diedBy: epoch, limit: EngineLimits.deletesPerRound, now: now()),
             !records.isEmpty
         else { return 0 }
         let deleted = await withTaskGroup(of: GarbageRecord?.self) { group in

@@ -23,6 +23,11 @@ actor UploadQueueActor {
     private let encoders: BlockingThreads
     private let logger: Logger
     private let now: @Sendable () -> UInt64
+    /// What an attach without its remote has left to do: claiming the term.
+    typealias Establisher = @Sendable () async throws(DiskError) -> Superblock
+    private let establish: Establisher?
+    /// Whether the term is this attachment's own; until then nothing is sealed.
+    private(set) var hasTerm: Bool
 
     private var superblock: Superblock
     private(set) var waiters = CommitWaiters()
@@ -36,6 +41,8 @@ actor UploadQueueActor {
     private var isRunning = false
     private var stopWaiters: [CheckedContinuation<Void, Never>] = []
     private(set) var lastError: DiskError?
+    /// Why nothing is uploaded any more; only another attach helps.
+    private(set) var failure: DiskError?
     /// Bytes of sealed chunks that are not on the remote yet, raw.
     private(set) var pendingBytes: UInt64 = 0
 
@@ -48,6 +55,7 @@ actor UploadQueueActor {
         garbage: GarbageCollector,
         encoders: BlockingThreads,
         superblock: Superblock,
+        establish: Establisher?,
         logger: Logger,
         now: @escaping @Sendable () -> UInt64
     ) {
@@ -59,6 +67,8 @@ actor UploadQueueActor {
         self.garbage = garbage
         self.encoders = encoders
         self.superblock = superblock
+        self.establish = establish
+        hasTerm = establish == nil
         self.logger = logger
         self.now = now
     }
@@ -71,7 +81,8 @@ actor UploadQueueActor {
     /// Seals and uploads until `stop`; one task of the disk's group runs it.
     func run() async {
         isRunning = true
-        while !Task.isCancelled, !isStopping {
+        await establishTerm()
+        while hasTerm, !Task.isCancelled, !isStopping {
             await sleep()
             await uploadOnce()
             // After the answer to those who waited, and never in the way of those who wait now.
@@ -88,8 +99,31 @@ actor UploadQueueActor {
 
     /// What ends all waiting for a commit.
     private var finalError: DiskError {
-        if let lastError, lastError.kind == .fenced || lastError.kind == .internal { return lastError }
-        return DiskError(.busy, "The disk is being detached.")
+        failure ?? DiskError(.busy, "The disk is being detached.")
+    }
+
+    /// Tries until the remote is back, or says that another machine has the disk.
+    private func establishTerm() async {
+        guard let establish else { return }
+        while !isStopping, !Task.isCancelled {
+            do throws(DiskError) {
+                superblock = try await establish()
+                hasTerm = true
+                lastError = nil
+                logger.notice("the remote is back", metadata: ["term": "\(superblock.term)"])
+                return
+            } catch {
+                report(error)
+                guard ![.fenced, .diverged, .refused, .internal].contains(error.kind) else { return fail(error) }
+                try? await Task.sleep(for: EngineLimits.refusedRetry)
+            }
+        }
+    }
+
+    private func fail(_ error: DiskError) {
+        lastError = error
+        failure = error
+        isStopping = true
     }
 
     private func uploadOnce() async {
@@ -101,9 +135,8 @@ actor UploadQueueActor {
                 try await upload(sealed)
                 lastError = nil
             } catch {
-                lastError = error
                 result = .failure(error)
-                isStopping = true
+                if error.kind == .busy { isStopping = true } else { fail(error) }
             }
         }
         waiters.finishServing(result)

@@ -1,0 +1,59 @@
+internal import Linux
+internal import VDriveDataPlane
+internal import VDriveModel
+
+extension Disk {
+    /// Copies all data of one open disk to another of the same geometry, through the engines' own ways: the target's
+    /// cache limit and its uploads set the pace. Both must `run`.
+    ///
+    /// - Parameters:
+    ///   - target: a new disk, all zeros.
+    ///   - progress: bytes copied so far; called once a chunk.
+    /// - Throws: the first error of either side; what was copied until then stays in the target.
+    package func copy(to target: Disk, progress: @Sendable (UInt64) -> Void) async throws(DiskError) {
+        precondition(geometry == target.geometry, "a copy has the geometry of what it copies")
+        var next: ChunkIndex? = try await nextData(from: ChunkIndex(0))
+        var copied: UInt64 = 0
+        while let chunk = next {
+            if Task.isCancelled { throw DiskError(.busy, "The copy was cancelled.") }
+            try await copy(chunk, to: target)
+            copied += UInt64(geometry.chunkBytes)
+            progress(copied)
+            let following = ChunkIndex(chunk.rawValue + 1)
+            next = following.rawValue < geometry.chunkCount ? try await nextData(from: following) : nil
+        }
+    }
+
+    private func nextData(from chunk: ChunkIndex) async throws(DiskError) -> ChunkIndex? {
+        let mapped = try await remote.firstAllocated(from: chunk)
+        let dirty = await cache.firstDirty(from: chunk)
+        return [mapped, dirty].compactMap { $0 }.min()
+    }
+
+    /// In pieces of one request, so that neither side is asked for more than a guest asks for.
+    private func copy(_ chunk: ChunkIndex, to target: Disk) async throws(DiskError) {
+        let pieceBytes = min(geometry.chunkBytes, DataPlaneLimits.requestBytesMax)
+        for start in stride(from: 0, to: geometry.chunkBytes, by: pieceBytes) {
+            let part = ChunkPart(chunk: chunk, bytes: start..<start + pieceBytes)
+            let pool = target.dataPlane.buffers
+            let buffer = await target.threads.run { pool.lease() }
+            guard case .pinned = try await cache.pinResident(part) else { continue }
+            let offset = geometry.offset(of: chunk) + UInt64(start)
+            let file = dataPlane.cache
+            let result: Result<Void, Errno> = await threads.run {
+                Result { () throws(Errno) in
+                    try file.read(
+                        at: offset,
+                        into: UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<pieceBytes])
+                    )
+                }
+            }
+            await cache.unpin(chunk)
+            do throws(Errno) { try result.get() } catch {
+                throw DiskError(.retry, "The cache at \(file.directory) could not be read: \(error).")
+            }
+            if ChunkCoding.isZero(UnsafeRawBufferPointer(rebasing: buffer.memory[..<pieceBytes])) { continue }
+            try await target.cache.write(part, buffer, from: 0)
+        }
+    }
+}
