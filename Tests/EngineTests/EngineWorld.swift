@@ -2,11 +2,13 @@ import Foundation
 import Linux
 import Logging
 import Synchronization
+import Testing
 import VDriveDataPlane
 import VDriveEngine
 import VDriveFormat
 import VDriveModel
 import VDriveStore
+import VDriveTestKit
 
 /// A disk without a kernel: the engine on a store, driven through the data plane as FUSE threads do it.
 final class EngineWorld: Sendable {
@@ -48,24 +50,32 @@ final class EngineWorld: Sendable {
     var plane: DataPlane { disk.dataPlane }
 
     func attach(_ intent: AttachIntent = AttachIntent()) async throws {
-        var logger = Logger(label: "world")
-        logger.logLevel = .critical
-        let disk = try await Disk.attach(
-            DiskOptions(
-                name: "world",
-                store: remote,
-                cacheDirectory: folder + "/cache",
-                stateDirectory: folder + "/state",
-                cacheBytes: cacheBytes,
-                durability: durability,
-                uploadInterval: uploadInterval,
-                intent: intent,
-                logger: logger,
-                softwareVersion: "test"
-            )
-        )
+        begin(try await Disk.attach(options(intent)))
+    }
+
+    /// Opens what is on this machine alone.
+    func openLocal() async throws { begin(try await Disk.openLocal(options(AttachIntent()))) }
+
+    private func begin(_ disk: Disk) {
         let task = Task { await disk.run() }
         state.withLock { $0 = (disk, task) }
+    }
+
+    private func options(_ intent: AttachIntent) -> DiskOptions {
+        var logger = Logger(label: "world")
+        logger.logLevel = .critical
+        return DiskOptions(
+            name: "world",
+            store: remote,
+            cacheDirectory: folder + "/cache",
+            stateDirectory: folder + "/state",
+            cacheBytes: cacheBytes,
+            durability: durability,
+            uploadInterval: uploadInterval,
+            intent: intent,
+            logger: logger,
+            softwareVersion: "test"
+        )
     }
 
     func detach(commit: Bool = true, releasing: Bool = true) async throws {
@@ -75,6 +85,20 @@ final class EngineWorld: Sendable {
         }
         try await disk.stop(commit: commit, releasing: releasing)
         await task.value
+    }
+
+    /// Leaves the folders as `kill -9` would: as they are now, with nothing recorded at a stop.
+    func crash() async throws {
+        let image = folder + "-crash"
+        defer { try? Directory.removeTree(image) }
+        // A copy of LMDB's file is one instant's only when nothing was written meanwhile.
+        repeat {
+            try? Directory.removeTree(image)
+            try await mustRun(["cp", "-a", folder, image])
+        } while try await !runProgram(["cmp", folder + "/state/data.mdb", image + "/state/data.mdb"]).isSuccess
+        try await detach(commit: false, releasing: false)
+        try loseMachine()
+        for name in ["cache", "state"] { try Directory.rename(image + "/" + name, to: folder + "/" + name) }
     }
 
     /// Forgets this machine's state, as if it were lost.
@@ -169,6 +193,22 @@ private final class AnswerBox {
 
     static func take(_ place: UnsafeMutableRawPointer) -> CheckedContinuation<Answer, any Error> {
         Unmanaged<AnswerBox>.fromOpaque(place).takeRetainedValue().continuation
+    }
+}
+
+/// Waits until something is so.
+func eventually(
+    within limit: Duration = .seconds(30),
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + limit
+    while try await !condition() {
+        guard ContinuousClock.now < deadline else {
+            Issue.record("it did not come to be so within \(limit)", sourceLocation: sourceLocation)
+            return
+        }
+        try await Task.sleep(for: .milliseconds(20))
     }
 }
 

@@ -107,8 +107,8 @@ extension Attachment {
             for file in files { try Directory.rename("\(directory)/\(file)", to: "\(aside)/\(file)") }
             try Directory.sync(directory)
             note(
-                "No metadata describes the \(bytes) bytes that were in the cache; what of them was not uploaded is lost "
-                    + "to this disk. They lie in \(aside): delete them when nobody needs them.",
+                "No metadata describes the \(bytes) bytes that were in the cache; what of them was not uploaded is "
+                    + "lost to this disk. They lie in \(aside): delete them when nobody needs them.",
                 &local
             )
         } catch {
