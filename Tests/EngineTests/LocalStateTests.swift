@@ -62,6 +62,8 @@ import VDriveTestKit
         for name in ["data.mdb", "lock.mdb"] { try? Directory.removeFile(world.folder + "/state/" + name) }
         try await world.attach()
         #expect(try await same(world.read(0, 65536), fill(1)))
+        let notices = await world.disk.status().warnings
+        #expect(notices.contains { $0.contains("No metadata describes") && $0.contains("undescribed") }, "\(notices)")
         let aside = try Directory.list(world.folder + "/cache").filter { $0.hasPrefix("undescribed-") }
         #expect(aside.count == 1)
         let kept = try readFile(world.folder + "/cache/\(aside[0])/cache.0000", maxBytes: 128 << 20)
