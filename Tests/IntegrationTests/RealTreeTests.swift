@@ -7,7 +7,7 @@ extension Integration {
     /// A real tree of files goes to a remote and comes back from it alone.
     @Suite(.serialized)
     struct RealTreeTests {
-        @Test(.timeLimit(.minutes(6)), arguments: TestRemote.Kind.allCases)
+        @Test(.timeLimit(.minutes(6)), arguments: [TestRemote.Kind.file, .apache, .nginx])
         func `a real tree comes back whole from the remote alone`(kind: TestRemote.Kind) async throws {
             try await DaemonUnderTest.use("tree") { daemon in
                 let tree = try await RealTree.choose(in: daemon.folder)

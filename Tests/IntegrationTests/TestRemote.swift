@@ -7,6 +7,7 @@ import VDriveTestKit
 struct TestRemote: Sendable {
     enum Kind: String, CaseIterable, Sendable, CustomTestStringConvertible {
         case file, apache, nginx
+        case rclone = "rclone-dav"
         var testDescription: String { rawValue }
     }
 
@@ -18,21 +19,24 @@ struct TestRemote: Sendable {
     let folder: URL
 
     /// A fresh folder on a server, or below the daemon's own folder.
-    static func make(_ kind: Kind, for daemon: DaemonUnderTest) async throws -> TestRemote {
+    ///
+    /// - Parameter port: a proxy's port instead of the server's own.
+    static func make(_ kind: Kind, for daemon: DaemonUnderTest, port: UInt16? = nil) async throws -> TestRemote {
         let name = "remote-\(UInt64.random(in: .min ... .max))"
         switch kind {
         case .file:
             let folder = URL(fileURLWithPath: daemon.folder).appendingPathComponent(name)
             return TestRemote(url: "file://\(folder.path)", credentials: nil, folder: folder)
-        case .apache, .nginx:
-            let server = try await ServerFarm.shared.server(kind == .apache ? .apache : .nginx)
+        case .apache, .nginx, .rclone:
+            let servers: [Kind: RealServer.Kind] = [.apache: .apache, .nginx: .nginx, .rclone: .rclone]
+            let server = try await ServerFarm.shared.server(servers[kind]!)
             let file = "\(daemon.folder)/\(kind.rawValue).toml"
             try writeSecret(
                 "username = \"\(server.credentials.username)\"\npassword = \"\(server.credentials.password)\"\n",
                 to: file
             )
             return TestRemote(
-                url: try server.url(name).redacted,
+                url: try server.url(name, port: port).redacted,
                 credentials: file,
                 folder: server.files.appendingPathComponent(name)
             )
