@@ -84,6 +84,19 @@ import VDriveTestKit
         try await one.detach()
     }
 
+    @Test("who has nothing to commit finds out when it is asked to sync")
+    func idleOwner() async throws {
+        let one = try await EngineWorld(chunkBytes: 64 << 10)
+        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10)
+        try await one.attach()
+        try await one.disk.sync()
+        #expect(await attachError(two, AttachIntent(takesOver: true)) == nil)
+        await #expect(throws: DiskError.self) { try await one.disk.sync() }
+        try await eventually { await one.disk.status().state == .fenced }
+        try await one.detach()
+        try await two.detach()
+    }
+
     @Test("discarding is for divergence alone: what only this machine has is not thrown away by it")
     func discardingNothing() async throws {
         let world = try await EngineWorld(chunkBytes: 64 << 10)

@@ -47,4 +47,6 @@ enum EngineLimits {
     static let ownerRecordPatience = Duration.seconds(1)
     /// How long a takeover keeps what the disk's former owner needs to save its changes: a week.
     static let keptSeconds: UInt64 = 7 * 24 * 3600
+    /// How often a disk on which nothing is written looks whether another machine has taken it over.
+    static let idleLookSeconds: UInt64 = 60
 }

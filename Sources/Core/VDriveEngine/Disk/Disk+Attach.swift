@@ -102,6 +102,18 @@ extension Disk {
         }
     }
 
+    private static func dataPlane(
+        _ options: DiskOptions,
+        _ geometry: DiskGeometry,
+        _ epoch: Epoch
+    ) throws(DiskError) -> DataPlane {
+        do throws(Errno) {
+            return try DataPlane(geometry: geometry, cacheDirectory: options.cacheDirectory, epoch: epoch)
+        } catch {
+            throw DiskError(.configuration, "The memory tables of disk \(options.name) cannot be made: \(error).")
+        }
+    }
+
     /// Puts the actors together, lowest first.
     private static func assemble(
         _ attachment: Attachment,
@@ -113,20 +125,10 @@ extension Disk {
         let bitmap = attachment.bitmap
         let fence = attachment.fence
         let (stream, source) = AsyncStream.makeStream(of: DiskEvent.self, bufferingPolicy: .bufferingNewest(1024))
-        let plane: DataPlane
-        do throws(Errno) {
-            let epoch = outcome.superblock.head?.epoch.next ?? Epoch(1)
-            plane = try DataPlane(
-                geometry: bitmap.geometry,
-                cacheDirectory: options.cacheDirectory,
-                epoch: epoch
-            )
-        } catch {
-            throw DiskError(.configuration, "The memory tables of disk \(options.name) cannot be made: \(error).")
-        }
+        let plane = try dataPlane(options, bitmap.geometry, outcome.superblock.head?.epoch.next ?? Epoch(1))
         let now: @Sendable () -> UInt64 = { UInt64(time(nil)) }
         let remote = RemoteActor(store: options.store, bitmap: bitmap, logger: options.logger, events: source)
-        let warnings = DiskWarnings(logger: options.logger)
+        let warnings = DiskWarnings(notices: outcome.notices, logger: options.logger)
         let cache = CacheActor(
             plane: plane,
             remote: remote,
@@ -169,7 +171,6 @@ extension Disk {
             threads: workers.threads,
             encoders: workers.encoders,
             executor: workers.executor,
-            notices: outcome.notices,
             warnings: warnings,
             events: (stream, source)
         )

@@ -26,8 +26,6 @@ package final class Disk: Sendable {
     let threads: BlockingThreads
     let encoders: BlockingThreads
     let executor: ThreadExecutor
-    /// What the attach has to say to people.
-    private let notices: [String]
     private let events: AsyncStream<DiskEvent>
     private let eventSource: AsyncStream<DiskEvent>.Continuation
     private let halt: AsyncStream<Never>
@@ -57,7 +55,6 @@ package final class Disk: Sendable {
         threads: BlockingThreads,
         encoders: BlockingThreads,
         executor: ThreadExecutor,
-        notices: [String],
         warnings: DiskWarnings,
         events: (stream: AsyncStream<DiskEvent>, source: AsyncStream<DiskEvent>.Continuation)
     ) {
@@ -72,7 +69,6 @@ package final class Disk: Sendable {
         self.threads = threads
         self.encoders = encoders
         self.executor = executor
-        self.notices = notices
         self.warnings = warnings
         self.events = events.stream
         self.eventSource = events.source
@@ -214,7 +210,7 @@ package final class Disk: Sendable {
             remoteState: meter.state.rawValue,
             lastError: (failure ?? uploadError)?.message,
             damagedObjects: damaged.withLock { $0 },
-            warnings: notices + warnings.sentences
+            warnings: warnings.sentences
         )
     }
 

@@ -14,14 +14,19 @@ final class DiskWarnings: Sendable {
     }
 
     private let current = Mutex<[Kind: String]>([:])
+    /// What the attach found, and a person should look at; until the disk is detached.
+    private let notices: [String]
     private let logger: Logger
 
-    init(logger: Logger) { self.logger = logger }
+    init(notices: [String], logger: Logger) {
+        self.notices = notices
+        self.logger = logger
+    }
 
-    /// The sentences, in the order of the kinds.
+    /// The attach's notices, then the sentences in the order of the kinds.
     var sentences: [String] {
         let current = current.withLock { $0 }
-        return Kind.allCases.compactMap { current[$0] }
+        return notices + Kind.allCases.compactMap { current[$0] }
     }
 
     /// - Parameter sentence: what is the matter, and what to do about it.

@@ -19,6 +19,8 @@ struct CommitWaiters {
 
     /// Whether nobody waits for the next epoch.
     var isEmpty: Bool { waiting.isEmpty }
+    /// Whether a sync waits for the epoch in flight, and not flushes alone.
+    var someoneAsks: Bool { serving.contains { !$0.isPatient } }
     /// How many wait for the next epoch.
     var count: Int { waiting.count }
 

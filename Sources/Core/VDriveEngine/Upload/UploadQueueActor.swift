@@ -37,6 +37,8 @@ actor UploadQueueActor {
     private(set) var hasGivenUpRemote = false
     private var sleeper: CheckedContinuation<Void, Never>?
     private var isWoken = false
+    /// When somebody last looked for a higher term, in seconds since 1970.
+    private var lastLook: UInt64
     private var isStopping = false
     private var isRunning = false
     private var stopWaiters: [CheckedContinuation<Void, Never>] = []
@@ -71,6 +73,7 @@ actor UploadQueueActor {
         hasTerm = establish == nil
         self.logger = logger
         self.now = now
+        lastLook = now()
     }
 
     var head: ObjectVersion? { superblock.head }
@@ -130,16 +133,36 @@ actor UploadQueueActor {
         waiters.beginServing()
         if isStopping { return waiters.finishAll(.failure(finalError)) }
         var result = Result<Void, DiskError>.success(())
-        if let sealed = await cache.seal() {
-            do throws(DiskError) {
+        do throws(DiskError) {
+            if let sealed = await cache.seal() {
                 try await upload(sealed)
                 lastError = nil
-            } catch {
-                result = .failure(error)
-                if error.kind == .busy { isStopping = true } else { fail(error) }
+                lastLook = now()
+            } else {
+                try await lookWhenIdle(isAsked: waiters.someoneAsks)
             }
+        } catch {
+            result = .failure(error)
+            if error.kind == .busy { isStopping = true } else { fail(error) }
         }
         waiters.finishServing(result)
+    }
+
+    /// Who writes nothing never commits, and would go on serving what another machine has replaced.
+    private func lookWhenIdle(isAsked: Bool) async throws(DiskError) {
+        guard isAsked || now() >= lastLook + EngineLimits.idleLookSeconds else { return }
+        lastLook = now()
+        // A remote that is away says nothing about terms, and nobody should wait for it.
+        if remote.store.meter.snapshot().state == .offline { return }
+        if let taken = try? await fence.higherTerm(than: superblock.term) { throw takenOver(taken) }
+    }
+
+    private func takenOver(_ term: Term) -> DiskError {
+        DiskError(
+            .fenced,
+            "Another machine has taken this disk over with term \(term); "
+                + "nothing more is written, dirty data is kept."
+        )
     }
 
     private func sleep() async {
@@ -380,11 +403,7 @@ actor UploadQueueActor {
             try await self.fence.higherTerm(than: record.version.term)
         }
         if let taken {
-            throw DiskError(
-                .fenced,
-                "Another machine has taken this disk over with term \(taken); "
-                    + "nothing more is written, dirty data is kept."
-            )
+            throw takenOver(taken)
         }
         var next = superblock
         next.head = record.version
