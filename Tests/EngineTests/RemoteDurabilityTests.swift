@@ -46,7 +46,7 @@ import VDriveTestKit
         try await flush.wait()
         // The machine burns down this instant: the remote as it is now must hold the page.
         let other = try await EngineWorld(store: try await copy(of: store.inner))
-        try await other.attach()
+        try await other.attach(AttachIntent(takesOver: true))
         #expect(try await same(other.read(1 << 20, 4096), page(7)))
         try await other.detach()
         try await world.detach()
