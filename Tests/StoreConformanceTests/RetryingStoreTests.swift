@@ -62,9 +62,9 @@ struct RetryingStoreTests {
         let (store, faulty, clock) = try await store([.init(.get, times: 20, .failBefore(busy))], deadline: nil)
         #expect(try await store.get(name, range: nil) == bytes(1000))
         #expect(faulty.calls(of: .get) == 21)
-        // 0.1 + 0.2 + … + 12.8, then twelve times 20 seconds, all of them halved on average.
-        #expect(clock.now.offset > .seconds(60))
-        #expect(clock.now.offset < .seconds(12.8 * 2 + 12 * 20))
+        // 0.1 + 0.2 + … + 3.2, then fourteen times 5 seconds, all of them halved on average.
+        #expect(clock.now.offset > .seconds(19))
+        #expect(clock.now.offset < .seconds(3.2 * 2 + 14 * 5))
     }
 
     @Test("never end for uploads, and end at the deadline for reads")

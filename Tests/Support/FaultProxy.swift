@@ -26,5 +26,11 @@ package final class FaultProxy: Sendable {
     /// The last 200 requests, a line each: method, path, status, rule, body bytes.
     package func log() throws -> [String] { try FreePort.tell(control, "log").split(separator: "\n").map(String.init) }
 
+    /// How often the present rules have fitted a request.
+    package func hits() throws -> Int {
+        try FreePort.tell(control, "list").split(separator: "\n")
+            .compactMap { $0.split(separator: " ").first.flatMap { Int($0) } }.reduce(0, +)
+    }
+
     package func stop() { process.stop() }
 }

@@ -134,7 +134,8 @@ package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration
 /// When to try next: pure arithmetic.
 struct Backoff {
     static let baseSeconds = 0.1
-    static let capSeconds = 20.0
+    /// A remote that is back is noticed within seconds; that nobody knocks it down again is the budget's affair.
+    static let capSeconds = 5.0
     /// An object that comes back wrong this often is wrong at the remote, not on the way.
     static let corruptAttemptsMax = 4
     /// No server may send us to sleep for longer.
