@@ -167,11 +167,15 @@ extension CacheActor {
         plane.table.update(chunk) { $0.becoming(presence, dirty: true, slot: slot) }
     }
 
+    /// An estimate between commits: of a chunk that another run left dirty, or that only the remote knows, nothing was
+    /// counted when it began. It never runs below zero.
     func noteAllocated(_ chunks: Int) {
         if chunks >= 0 {
             plane.counters.allocatedBytes.add(UInt64(chunks * geometry.chunkBytes), ordering: .relaxed)
         } else {
-            plane.counters.allocatedBytes.subtract(UInt64(-chunks * geometry.chunkBytes), ordering: .relaxed)
+            let counted = plane.counters.allocatedBytes.load(ordering: .relaxed)
+            let less = min(counted, UInt64(-chunks * geometry.chunkBytes))
+            plane.counters.allocatedBytes.subtract(less, ordering: .relaxed)
         }
     }
 
