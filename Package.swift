@@ -184,7 +184,7 @@ for (floor, rooms) in floors.enumerated() {
 targets.append(
     .target(
         name: "VDriveTestKit",
-        dependencies: ["VDriveModel", "VDriveStore", "VDriveProtocol", "VDriveClient", "Linux"],
+        dependencies: ["VDriveModel", "VDriveStore", "VDriveMetadata", "VDriveProtocol", "VDriveClient", "Linux"],
         path: "Tests/Support",
         swiftSettings: swift
     )

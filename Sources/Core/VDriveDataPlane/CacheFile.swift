@@ -143,10 +143,13 @@ package final class CacheFile: Sendable {
         for (_, file) in opened { try file.datasync() }
         return DataSyncReceipt()
     }
+
+    /// A proof of nothing, for the tests that break ordering rules 1 and 3 on purpose.
+    package func receiptWithoutSync() -> DataSyncReceipt { DataSyncReceipt() }
 }
 
 /// Proof that an fdatasync of the cache files came after the bytes that it is shown for. Only `CacheFile.sync` makes
-/// one.
+/// one that is true.
 package struct DataSyncReceipt: Sendable {
     fileprivate init() {}
 }

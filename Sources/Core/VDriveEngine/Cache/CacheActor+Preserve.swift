@@ -21,6 +21,7 @@ extension CacheActor {
         _ slot: Int,
         _ overwriting: Range<Int>?
     ) async throws(DiskError) {
+        if Faults.breaks(.rule5) { return enterCurrentEpoch(chunk, slot) }
         guard let pages = overwriting, keptPages + pages.count <= EngineLimits.keptPagesMax else {
             return try await leaveSealedEpoch(chunk, slot)
         }

@@ -32,6 +32,7 @@ extension CacheActor {
     ///
     /// - Throws: `DiskError` when the cache cannot be read; the chunk can be captured again.
     func capture(_ chunk: ChunkIndex) async throws(DiskError) -> CapturedChunk {
+        try await Faults.at(.captureBeforeRead)
         await lock(chunk)
         defer { unlock(chunk) }
         let present: PageSet
@@ -59,7 +60,6 @@ extension CacheActor {
         let source = copy
         do throws(Errno) {
             try await onDisk { () throws(Errno) in
-                try Faults.atBlocking(.captureBeforeRead)
                 for run in present.runs {
                     let bytes = run.lowerBound * DiskGeometry.pageBytes..<run.upperBound * DiskGeometry.pageBytes
                     let target = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[bytes])
@@ -108,6 +108,10 @@ extension CacheActor {
         sealed = [:]
         sealedDirty = [:]
         precondition(rewritten.isEmpty && keptPages == 0, "a captured chunk keeps nothing")
+        if dirty.isEmpty {
+            let bytes = commit.allocatedChunks * UInt64(geometry.chunkBytes)
+            plane.counters.allocatedBytes.store(bytes, ordering: .relaxed)
+        }
         wakeRoomWaiters()
     }
 

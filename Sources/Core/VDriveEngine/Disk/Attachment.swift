@@ -55,6 +55,7 @@ struct Attachment: Sendable {
         let local = try await open()
         // What would be refused anyway must not take the disk away from its owner.
         if local.hasDirty { _ = try await survey(local) }
+        if let sabotaged = try await goOnInOldTerm(local) { return sabotaged }
         let (claimed, holder) = try await claimTerm(local)
         var claimedLocal = local
         claimedLocal.holder = holder
@@ -147,7 +148,7 @@ struct Attachment: Sendable {
                 "The commits of this disk are gone from \(options.store.brief.location); nothing was changed."
             )
         }
-        if head.version == known.head { return .goOn }
+        if head.version == known.head || Faults.breaks(.rule8) { return .goOn }
         // Our own commit landed, and the daemon ended before it could note so.
         if head.version.term == known.term, head.parent == known.head { return .goOn }
         // Others had the disk, and wrote nothing.

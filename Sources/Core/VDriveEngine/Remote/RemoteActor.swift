@@ -194,6 +194,7 @@ actor RemoteActor {
 
     /// Puts an object and looks at what arrived: some servers answer success for a part of it.
     func put(_ name: ObjectName, _ bytes: [UInt8]) async throws(DiskError) -> UploadedReceipt {
+        if LatePuts.takes(name, bytes) { return UploadedReceipt(name: name) }
         do throws(StoreError) {
             while true {
                 try await store.writes.put(name, bytes)

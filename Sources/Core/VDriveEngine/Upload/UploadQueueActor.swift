@@ -317,6 +317,7 @@ actor UploadQueueActor {
                 try await Faults.at(.putAfterChunk)
                 return receipt
             }
+            if Faults.breaks(.rule7) { await cache.cleanTooEarly(chunk) }
             return .success(Uploaded(chunk: chunk, entry: entry, receipt: receipt, replaced: base))
         } catch {
             return .failure(error)
@@ -398,6 +399,7 @@ actor UploadQueueActor {
             try await Faults.at(.commitBeforeObject)
             _ = try await self.remote.put(record.name, bytes)
             try await Faults.at(.commitAfterObject)
+            try await LatePuts.deliver(to: self.remote)
         }
         let taken = try await persist { () async throws(DiskError) in
             try await self.fence.higherTerm(than: record.version.term)
