@@ -55,6 +55,15 @@ package struct StoreURL: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String { redacted }
 
+    /// The place beside this one: the path with another last component; nil at the top, where there is none.
+    ///
+    /// - Parameter name: a valid component, not encoded.
+    package func sibling(_ name: String) -> StoreURL? {
+        guard path != "/", let slash = path.lastIndex(of: "/") else { return nil }
+        let place = percentEncoded(path: "\(path[..<slash])/\(name)")
+        return try? StoreURL("\(scheme.rawValue)://\(host)\(port.map { ":\($0)" } ?? "")\(place)")
+    }
+
     private static func unknownScheme(_ word: String) -> StoreError {
         switch word {
         case "s3", "ftp", "ftps", "sftp":

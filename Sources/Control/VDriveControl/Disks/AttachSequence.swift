@@ -25,6 +25,10 @@ struct AttachSequence: Sendable {
         /// Nil: what is on the disk, or ext4 where nothing is.
         var filesystem: FilesystemChoice?
         var mountPoint: String
+        /// What a user allows; nothing at the daemon's start.
+        var intent = AttachIntent()
+        /// A new disk for the local changes, should another machine have gone on without them.
+        var keepLocalAs: DiskName?
     }
 
     let layout: StateLayout
@@ -72,8 +76,8 @@ struct AttachSequence: Sendable {
         return AttachedDisk(disk: disk, fuse: fuse, volume: volume, devices: devices)
     }
 
-    private func openDisk(_ plan: Plan) async throws(RPCError) -> Disk {
-        let configuration = plan.configuration
+    /// What the engine opens a disk with.
+    func options(_ configuration: DiskConfiguration, _ intent: AttachIntent) async throws(RPCError) -> DiskOptions {
         let store = try DiskMaker.store(
             url: configuration.remote,
             credentialsFile: configuration.credentialsFile,
@@ -83,22 +87,26 @@ struct AttachSequence: Sendable {
         let stateDirectory = layout.metadataDirectory(of: configuration.name)
         // Somebody may have thrown the cache away: the remote has it all.
         for folder in [configuration.cacheDirectory, stateDirectory] { try await host.makeFolder(folder, mode: 0o700) }
+        return DiskOptions(
+            name: configuration.name.text,
+            store: store,
+            cacheDirectory: configuration.cacheDirectory,
+            stateDirectory: stateDirectory,
+            cacheBytes: configuration.cacheBytes,
+            durability: .local,
+            uploadInterval: .seconds(configuration.uploadIntervalSeconds),
+            intent: intent,
+            logger: logger,
+            softwareVersion: "vdrived \(DaemonVersion.release)"
+        )
+    }
+
+    private func openDisk(_ plan: Plan) async throws(RPCError) -> Disk {
+        let configuration = plan.configuration
+        let options = try await options(configuration, plan.intent)
         let disk: Disk
         do throws(DiskError) {
-            disk = try await Disk.attach(
-                DiskOptions(
-                    name: configuration.name.text,
-                    store: store,
-                    cacheDirectory: configuration.cacheDirectory,
-                    stateDirectory: stateDirectory,
-                    cacheBytes: configuration.cacheBytes,
-                    durability: .local,
-                    uploadInterval: .seconds(configuration.uploadIntervalSeconds),
-                    intent: AttachIntent(),
-                    logger: logger,
-                    softwareVersion: "vdrived \(DaemonVersion.release)"
-                )
-            )
+            disk = try await Disk.attach(options)
         } catch {
             throw RPCError(error)
         }

@@ -31,8 +31,14 @@ struct DiskMaker: Sendable {
     }
 
     /// Creates the disk on an empty remote.
-    func create(_ request: Request, geometry: DiskGeometry) async throws(RPCError) -> DiskConfiguration {
-        try await make(request, geometry: geometry) { (store, undo) throws(DiskError) in
+    ///
+    /// - Parameter isRegistered: whether the disk's file is written; otherwise that is left to the caller.
+    func create(
+        _ request: Request,
+        geometry: DiskGeometry,
+        isRegistered: Bool = true
+    ) async throws(RPCError) -> DiskConfiguration {
+        try await make(request, geometry: geometry, isRegistered: isRegistered) { (store, undo) throws(DiskError) in
             let descriptor: DiskDescriptor
             do throws(DiskError) {
                 descriptor = try await DiskFormatter.create(store: store, geometry: geometry)
@@ -50,7 +56,7 @@ struct DiskMaker: Sendable {
 
     /// Reads what the remote says of a disk that exists.
     func importDisk(_ request: Request) async throws(RPCError) -> DiskConfiguration {
-        try await make(request, geometry: nil) { (store, _) throws(DiskError) in
+        try await make(request, geometry: nil, isRegistered: true) { (store, _) throws(DiskError) in
             try await DiskFormatter.open(store: store)
         }
     }
@@ -59,6 +65,7 @@ struct DiskMaker: Sendable {
     private func make(
         _ request: Request,
         geometry: DiskGeometry?,
+        isRegistered: Bool,
         _ body: (RemoteStore, inout UndoList) async throws(DiskError) -> DiskDescriptor
     ) async throws(RPCError) -> DiskConfiguration {
         let url = try Self.url(request.remote)
@@ -94,7 +101,7 @@ struct DiskMaker: Sendable {
             )
             if let durability = request.durability { configuration.durability = durability }
             if let seconds = request.uploadIntervalSeconds { configuration.uploadIntervalSeconds = seconds }
-            try configuration.save(in: layout)
+            if isRegistered { try configuration.save(in: layout) }
             return configuration
         } catch {
             await undo.run(logger: logger)

@@ -18,6 +18,11 @@ extension DiskRegistry {
         _ params: DiskAttach.Parameters,
         for configuration: DiskConfiguration
     ) throws(RPCError) -> AttachSequence.Plan {
+        if params.discardLocal == true, params.keepLocalAs != nil {
+            throw RPCError(.invalidParams, "discardLocal and keepLocalAs exclude each other; choose one.")
+        }
+        var keepLocalAs: DiskName?
+        if let text = params.keepLocalAs { keepLocalAs = try DiskName(text) }
         let filesystem = params.filesystem ?? configuration.filesystem
         if filesystem == FilesystemChoice.none, params.mountPoint != nil {
             throw RPCError(
@@ -29,7 +34,12 @@ extension DiskRegistry {
         return AttachSequence.Plan(
             configuration: configuration,
             filesystem: filesystem,
-            mountPoint: mountPoint.count > 1 && mountPoint.hasSuffix("/") ? String(mountPoint.dropLast()) : mountPoint
+            mountPoint: mountPoint.count > 1 && mountPoint.hasSuffix("/") ? String(mountPoint.dropLast()) : mountPoint,
+            intent: AttachIntent(
+                takesOver: params.takeover ?? false,
+                discardsLocal: params.discardLocal ?? false
+            ),
+            keepLocalAs: keepLocalAs
         )
     }
 
@@ -40,13 +50,15 @@ extension DiskRegistry {
         switch try entry(name).phase {
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached already.")
         case .detaching: throw RPCError(.busy, "The disk \(name) is being detached; attach it when that is done.")
-        case .attached(let attached): return try check(attached, name, fits: explicit, plan)
+        case .attached(let attached): return try await check(attached, name, fits: explicit, plan)
         case .detached: break
         }
         try check(plan)
+        if let new = plan.keepLocalAs { try reserve(new) }
+        defer { if let new = plan.keepLocalAs { reserved.remove(new) } }
         entries[name]?.phase = .attaching
         do throws(RPCError) {
-            let attached = try await sequence.attach(plan)
+            let attached = try await attachKeepingLocal(plan)
             // Invariant 1: nobody else changes an `attaching` disk.
             entries[name]?.phase = .attached(attached)
             entries[name]?.trouble = nil
@@ -56,6 +68,39 @@ extension DiskRegistry {
             if case .attaching? = entries[name]?.phase { entries[name]?.phase = .detached }
             entries[name]?.trouble = error
             throw error
+        }
+    }
+
+    /// The name is free until now, and nobody else's from now on.
+    func reserve(_ name: DiskName) throws(RPCError) {
+        guard entries[name] == nil, !reserved.contains(name) else {
+            throw RPCError(.exists, "A disk \(name) exists here already; choose another name.")
+        }
+        reserved.insert(name)
+    }
+
+    /// Attaches; local changes that another machine went on without become a new disk first, where the plan names one.
+    private func attachKeepingLocal(_ plan: AttachSequence.Plan) async throws(RPCError) -> AttachedDisk {
+        do throws(RPCError) {
+            return try await sequence.attach(plan)
+        } catch {
+            guard error.code == .diverged, let new = plan.keepLocalAs else { throw error }
+            let name = plan.configuration.name
+            logger.notice("local changes become a disk of their own", metadata: ["disk": "\(name)", "new": "\(new)"])
+            let keeper = LocalKeeper(maker: maker, sequence: sequence) { await self.isStopping }
+            let configuration = try await keeper.keep(plan.configuration, as: new)
+            entries[new] = Entry(configuration: configuration)
+            var next = plan
+            next.intent.discardsLocal = true
+            do throws(RPCError) {
+                return try await sequence.attach(next)
+            } catch {
+                throw RPCError(
+                    error.code ?? .internal,
+                    "The local changes of \(name) are kept as \(new), but \(name) could not be attached: "
+                        + "\(error.message) Attach it with --discard-local, since its changes are kept."
+                )
+            }
         }
     }
 
@@ -80,8 +125,19 @@ extension DiskRegistry {
         _ name: DiskName,
         fits params: DiskAttach.Parameters?,
         _ plan: AttachSequence.Plan
-    ) throws(RPCError) {
+    ) async throws(RPCError) {
         guard let params else { return }
+        let snapshot = await attached.disk.status()
+        guard snapshot.state == .attached else {
+            throw RPCError(
+                snapshot.state == .fenced ? .fenced : snapshot.state == .diverged ? .diverged : .refused,
+                "The disk \(name) is attached already, and \(snapshot.state.rawValue): "
+                    + "\(snapshot.lastError ?? "see the log") Detach it first."
+            )
+        }
+        guard params.discardLocal != true, params.keepLocalAs == nil else {
+            throw RPCError(.refused, "The disk \(name) is attached, with its local changes; detach it first.")
+        }
         let fitsFilesystem = params.filesystem == nil || params.filesystem == attached.filesystem
         let fitsMount = params.mountPoint == nil || plan.mountPoint == attached.volume?.mountPoint
         guard fitsFilesystem, fitsMount else {

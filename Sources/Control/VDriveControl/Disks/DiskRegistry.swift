@@ -164,24 +164,18 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     ) async throws(RPCError) -> DiskStatus {
         let name = request.name
         guard !isStopping else { throw RPCError(.busy, "The daemon is stopping; try again when it is back.") }
-        guard entries[name] == nil, !reserved.contains(name) else {
-            throw RPCError(.exists, "A disk \(name) exists here already; choose another name.")
-        }
-        reserved.insert(name)
+        try reserve(name)
         defer { reserved.remove(name) }
-        let known = Dictionary(entries.values.map { ($0.configuration.id, $0.configuration.name) }) { first, _ in first
-        }
-        let maker = DiskMaker(
-            layout: layout,
-            daemonUser: daemonUser,
-            places: places,
-            known: known,
-            logger: logger
-        )
         let configuration = try await make(maker)
         entries[name] = Entry(configuration: configuration)
         logger.info("disk added", metadata: ["disk": "\(name)", "remote": "\(configuration.remote)"])
         return try await status(of: name)
+    }
+
+    var maker: DiskMaker {
+        let known = Dictionary(entries.values.map { ($0.configuration.id, $0.configuration.name) }) { first, _ in first
+        }
+        return DiskMaker(layout: layout, daemonUser: daemonUser, places: places, known: known, logger: logger)
     }
 
     // MARK: What an attached disk does

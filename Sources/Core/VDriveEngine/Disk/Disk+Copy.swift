@@ -8,9 +8,12 @@ extension Disk {
     ///
     /// - Parameters:
     ///   - target: a new disk, all zeros.
-    ///   - progress: bytes copied so far; called once a chunk.
+    ///   - progress: gets the bytes copied so far, once a chunk; what it throws ends the copy.
     /// - Throws: the first error of either side; what was copied until then stays in the target.
-    package func copy(to target: Disk, progress: @Sendable (UInt64) -> Void) async throws(DiskError) {
+    package func copy(
+        to target: Disk,
+        progress: @Sendable (UInt64) async throws(DiskError) -> Void
+    ) async throws(DiskError) {
         precondition(geometry == target.geometry, "a copy has the geometry of what it copies")
         var next: ChunkIndex? = try await nextData(from: ChunkIndex(0))
         var copied: UInt64 = 0
@@ -18,7 +21,7 @@ extension Disk {
             if Task.isCancelled { throw DiskError(.busy, "The copy was cancelled.") }
             try await copy(chunk, to: target)
             copied += UInt64(geometry.chunkBytes)
-            progress(copied)
+            try await progress(copied)
             let following = ChunkIndex(chunk.rawValue + 1)
             next = following.rawValue < geometry.chunkCount ? try await nextData(from: following) : nil
         }

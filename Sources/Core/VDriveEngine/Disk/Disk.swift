@@ -16,6 +16,8 @@ package final class Disk: Sendable {
     package let id: DiskID
     package let dataPlane: DataPlane
     package var geometry: DiskGeometry { dataPlane.geometry }
+    /// The hard limit of the cache.
+    package var cacheBytes: UInt64 { options.cacheBytes }
 
     let options: DiskOptions
     let bitmap: BitmapActor
@@ -229,6 +231,9 @@ package final class Disk: Sendable {
         isLeaving.store(false, ordering: .relaxed)
         await uploads.stay()
     }
+
+    /// Ends all uploads, also one that waits for its remote, and with them every sync: only `stop` may follow.
+    package func abandonUploads() { haltSource.finish() }
 
     /// After `leave`: waits for the remote no longer.
     package func giveUpRemote() async { await uploads.giveUpRemote() }

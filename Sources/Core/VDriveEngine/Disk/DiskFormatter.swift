@@ -44,6 +44,29 @@ package enum DiskFormatter {
         }
     }
 
+    /// Deletes the objects of a disk that was made in vain, as far as the remote is there and can list them.
+    package static func remove(store: RemoteStore) async {
+        for folder in [ObjectFolder.blocks, ObjectFolder.commits, ObjectFolder.map, ObjectFolder.terms] {
+            await clear(folder, store.brief)
+        }
+        try? await store.brief.delete(.latest)
+        // Last: as long as it is there, nobody takes the place for an empty one.
+        try? await store.brief.delete(.descriptor)
+    }
+
+    /// Deletes what is a disk's by its name, and folders that are empty then.
+    private static func clear(_ folder: String, _ store: any ObjectStore) async {
+        for child in (try? await store.list(folder)) ?? [] {
+            let path = "\(folder)/\(child.name)"
+            if child.isFolder {
+                await clear(path, store)
+            } else if ObjectRole(path: path) != nil {
+                try? await store.delete(ObjectName(path))
+            }
+        }
+        if (try? await store.list(folder))?.isEmpty == true { try? await store.delete(ObjectName(folder)) }
+    }
+
     /// Two creations at the same time must not probe in the same folder.
     private static func probeFolder() -> String {
         "probe-\(hexadecimal(UInt64.random(in: .min ... .max), digits: 16))"
