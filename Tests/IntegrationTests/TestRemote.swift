@@ -44,7 +44,8 @@ struct TestRemote: Sendable {
     }
 
     /// The words that `create` and `import` take.
-    var arguments: [String] { ["--remote", url] + (credentials.map { ["--credentials", $0] } ?? []) }
+    var arguments: [String] { ["--remote", url] + credentialArguments }
+    var credentialArguments: [String] { credentials.map { ["--credentials", $0] } ?? [] }
 
     /// Every object by its path, with its length.
     func objects() throws -> [String: Int] { try filesBelow(folder) }

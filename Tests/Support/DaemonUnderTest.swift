@@ -199,6 +199,12 @@ package final class DaemonUnderTest: Sendable {
     /// Runs `vdrivectl`, which must succeed.
     @discardableResult
     package func mustCtl(_ arguments: String..., timeoutSeconds: Int = 120) async throws -> String {
+        try await mustCtl(arguments, timeoutSeconds: timeoutSeconds)
+    }
+
+    /// Runs `vdrivectl`, which must succeed.
+    @discardableResult
+    package func mustCtl(_ arguments: [String], timeoutSeconds: Int = 120) async throws -> String {
         let answer = try await ctl(arguments, timeoutSeconds: timeoutSeconds)
         guard answer.isSuccess else { throw ProgramFailure(answer: answer) }
         return answer.output
