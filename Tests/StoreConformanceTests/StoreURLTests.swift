@@ -44,6 +44,18 @@ struct StoreURLTests {
         #expect(error?.message.contains("geheim") == false)
     }
 
+    @Test(
+        "the place beside a remote",
+        arguments: [
+            ("file:///srv/disk", "file:///srv/new"), ("webdav://host:81/disk/", "webdav://host:81/new"),
+            ("webdavs://[::1]:8443/a%20b/c/disk", "webdavs://[::1]:8443/a%20b/c/new"), ("webdav://host/", nil),
+            ("file:///", nil),
+        ] as [(String, String?)]
+    )
+    func sibling(_ text: String, other: String?) throws {
+        #expect(try StoreURL(text).sibling("new")?.redacted == other)
+    }
+
     @Test("credentials are never shown")
     func secrets() {
         let credentials = StoreCredentials(username: "anna", password: "geheim", caFile: "/ca.pem")
