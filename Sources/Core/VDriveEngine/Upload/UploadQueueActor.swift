@@ -108,6 +108,10 @@ actor UploadQueueActor {
     /// Tries until the remote is back, or says that another machine has the disk.
     private func establishTerm() async {
         guard let establish else { return }
+        lastError = DiskError(
+            .retry,
+            "The remote was away at the start: what is on this machine is served, and uploads wait until it is back."
+        )
         while !isStopping, !Task.isCancelled {
             do throws(DiskError) {
                 superblock = try await establish()
