@@ -131,6 +131,7 @@ final class EngineWorld: Sendable {
     }
 
     func flush() async throws { _ = try await answer { .init(.flush, reply: $0) } }
+    func close() async throws { _ = try await answer { .init(.close, reply: $0) } }
 
     func deallocate(_ offset: UInt64, _ count: UInt64) async throws {
         _ = try await answer { .init(.deallocate(offset: offset, count: count), reply: $0) }

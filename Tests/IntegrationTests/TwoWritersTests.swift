@@ -167,6 +167,43 @@ extension Integration {
             }
         }
 
+        @Test(.timeLimit(.minutes(2)))
+        func `under ext4 the fenced disk is read-only, is detached, and its files are kept`() async throws {
+            try await withTwo(.file, "fenced-ext4") { one, two, remote in
+                let (mount, other) = (one.mountPoint("disk"), two.mountPoint("disk"))
+                try await one.create("disk", size: "1G", on: remote, "--upload-interval", "3600")
+                try await one.mustCtl("attach", "disk", "--mount", mount)
+                try await mustRun(["sh", "-c", "seq 1 50000 >\"$0/shared\"", mount])
+                try await one.mustCtl("sync", "disk")
+                try await two.importDisk("disk", from: remote, "--upload-interval", "3600")
+                try await two.mustCtl("attach", "disk", "--mount", other, "--takeover")
+                try await mustRun(["sh", "-c", "seq 1 60000 >\"$0/theirs\"", other])
+                try await two.mustCtl("sync", "disk")
+
+                try await mustRun(["sh", "-c", "seq 1 70000 >\"$0/ours\"; sync \"$0/ours\"", mount])
+                #expect(try await one.ctl(["sync", "disk"]).status == 4)
+                #expect(try await one.status("disk").state == .fenced)
+                let refused = try await runProgram(["sh", "-c", "echo x >\"$0/late\" && sync \"$0/late\"", mount])
+                #expect(!refused.isSuccess, "\(refused)")
+                try await mustRun(["sh", "-c", "seq 1 50000 | cmp - \"$0/shared\"", mount])
+                try await one.mustCtl("detach", "disk")
+                try await two.mustCtl("detach", "disk")
+
+                try await one.mustCtl("attach", "disk", "--mount", mount, "--keep-local-as", "kept")
+                try await mustRun(["sh", "-c", "seq 1 60000 | cmp - \"$0/theirs\" && test ! -e \"$0/ours\"", mount])
+                let kept = one.mountPoint("kept")
+                try await one.mustCtl("attach", "kept", "--mount", kept)
+                try await mustRun(["sh", "-c", "seq 1 70000 | cmp - \"$0/ours\" && test ! -e \"$0/theirs\"", kept])
+                try await mustRun(["sh", "-c", "seq 1 50000 | cmp - \"$0/shared\"", kept])
+                for name in ["disk", "kept"] {
+                    try await one.mustCtl("detach", name)
+                    let image = try await one.attachImage(name)
+                    try await mustRun(["e2fsck", "-fn", image])
+                    try await one.mustCtl("detach", name)
+                }
+            }
+        }
+
         // MARK: The story
 
         /// The first one writes and commits, the second takes over and commits, the first writes on and is fenced; its

@@ -11,6 +11,9 @@ package struct Request: ~Copyable, Sendable {
         case write(offset: UInt64, count: Int, buffer: PooledBuffer)
         /// Make durable everything whose write was answered before.
         case flush
+        /// A descriptor was closed: make durable here what was written. Unlike `flush`, this asks nothing of the
+        /// remote: a program that only read would hang in its close while the remote is away.
+        case close
         /// Make a range zeros and give its space back.
         case deallocate(offset: UInt64, count: UInt64)
         /// SEEK_DATA or SEEK_HOLE.

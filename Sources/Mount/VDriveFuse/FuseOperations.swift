@@ -18,7 +18,7 @@ enum FuseOperations {
         table.release = { request, _, _ in fuse_reply_err(request, 0) }
         table.read = { request, _, count, offset, _ in ReadPath.read(request, offset, count) }
         table.write_buf = { request, _, vector, offset, _ in WritePath.write(request, vector!, offset) }
-        table.flush = { request, _, _ in WritePath.flush(request) }
+        table.flush = { request, _, _ in WritePath.close(request) }
         table.fsync = { request, _, _, _ in WritePath.flush(request) }
         table.fallocate = { request, _, mode, offset, length, _ in
             WritePath.allocate(request, mode: mode, offset: offset, length: length)

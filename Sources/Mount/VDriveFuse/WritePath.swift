@@ -66,6 +66,11 @@ enum WritePath {
         FuseOperations.withSession(request) { ReadPath.submit(request, $0.dataPlane, .flush) }
     }
 
+    /// The kernel calls it flush, and sends it at every close of a descriptor.
+    static func close(_ request: fuse_req_t?) {
+        FuseOperations.withSession(request) { ReadPath.submit(request, $0.dataPlane, .close) }
+    }
+
     /// Hole punching and zeroing give space back; a thin disk has none to reserve.
     static func allocate(_ request: fuse_req_t?, mode: CInt, offset: off_t, length: off_t) {
         FuseOperations.withSession(request) { session in

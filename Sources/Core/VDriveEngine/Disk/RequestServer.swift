@@ -34,6 +34,7 @@ struct RequestServer: Sendable {
         case .read(let offset, let count): await read(offset, count, reply)
         case .write(let offset, let count, let buffer): await write(offset, count, buffer, reply)
         case .flush: await answer(reply) { () async throws(DiskError) in try await flush() }
+        case .close: await answer(reply) { () async throws(DiskError) in try await cache.flush() }
         case .deallocate(let offset, let count):
             await answer(reply) { () async throws(DiskError) in try await deallocate(offset, count) }
         case .seek(let offset, let data): await seek(offset, data: data, reply)
