@@ -136,6 +136,15 @@ package final class CacheFile: Sendable {
         }
     }
 
+    /// Lets go of what the kernel keeps of the files in memory, so that reads see what is on the disk: after a failed
+    /// fdatasync the two can differ, and only the disk's version survives. Blocks.
+    package func dropPageCache() throws(Errno) {
+        for (_, file) in opened {
+            try file.datasync()
+            try file.adviseDontNeed(at: 0, length: 0)
+        }
+    }
+
     /// Makes everything written so far durable. Blocks; never on Swift's cooperative pool.
     ///
     /// - Returns: the proof that a metadata commit demands (ordering rule 1).

@@ -34,6 +34,12 @@ enum EngineLimits {
     static let pinPoll = Duration.microseconds(50)
     /// Waiting for room when nothing can be evicted.
     static let roomPoll = Duration.milliseconds(50)
+    /// After a failed fill, reads go around the cache for so long before the next try.
+    static let fillRetry = Duration.seconds(1)
+    /// Evictions that a read may wait for before it goes around the cache.
+    static let roomRounds = 8
+    /// Between tries of an LMDB commit that finds no space.
+    static let metadataRetry = Duration.milliseconds(200)
     /// A detach stops waiting for a remote that has been away for so long.
     static let offlineSecondsMax = 15
     /// How often an object is asked for that does not come as it was written, or not at all.

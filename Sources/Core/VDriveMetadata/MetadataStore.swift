@@ -5,6 +5,8 @@ package import VDriveModel
 /// Why local metadata could not be read or written.
 package enum MetadataError: Error, Sendable, CustomStringConvertible {
     case database(String)
+    /// The filesystem has no room for the change; nothing of it was done.
+    case noSpace(String)
     /// The file is no LMDB file, or a page of it is wrong.
     case damaged(String)
     case format(FormatError)
@@ -12,17 +14,24 @@ package enum MetadataError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .database(let text): "The local metadata failed: \(text)."
+        case .noSpace(let text): "The local metadata found no space: \(text)."
         case .damaged(let text): "The local metadata is damaged: \(text)."
         case .format(let error): "The local metadata is damaged: \(error)"
         }
     }
 
-    init(_ error: LMDBError) { self = error.isDamage ? .damaged("\(error)") : .database("\(error)") }
+    init(_ error: LMDBError) {
+        if error.isDamage {
+            self = .damaged("\(error)")
+        } else {
+            self = error == .noSpace || error == .quotaExceeded ? .noSpace("\(error)") : .database("\(error)")
+        }
+    }
 
     /// Whether only a new beginning helps.
     package var isDamage: Bool {
         switch self {
-        case .database: false
+        case .database, .noSpace: false
         case .damaged, .format: true
         }
     }

@@ -28,6 +28,7 @@ package struct LMDBError: Error, Hashable, Sendable, CustomStringConvertible {
     /// An empty key, or one longer than `Environment.keyBytesMax`.
     package static let badValueSize = LMDBError(code: MDB_BAD_VALSIZE)
     package static let noSpace = LMDBError(code: ENOSPC)
+    package static let quotaExceeded = LMDBError(code: EDQUOT)
     package static let ioError = LMDBError(code: EIO)
     package static let permissionDenied = LMDBError(code: EACCES)
     package static let noSuchFile = LMDBError(code: ENOENT)

@@ -91,6 +91,8 @@ package struct FilesystemSpace: Hashable, Sendable {
     package let freeBytes: UInt64
     package let totalInodes: UInt64
     package let freeInodes: UInt64
+    /// Mounted read-only, or turned so by an error.
+    package let isReadOnly: Bool
 
     package static func of(_ path: String) throws(Errno) -> FilesystemSpace {
         var raw = statvfs()
@@ -111,6 +113,7 @@ package struct FilesystemSpace: Hashable, Sendable {
         freeBytes = UInt64(raw.f_bfree) * unit
         totalInodes = UInt64(raw.f_files)
         freeInodes = UInt64(raw.f_ffree)
+        isReadOnly = raw.f_flag & UInt(ST_RDONLY) != 0
     }
 }
 

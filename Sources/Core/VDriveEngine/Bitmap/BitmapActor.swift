@@ -222,7 +222,12 @@ actor BitmapActor {
         remember(node)
         pending.nodes[NodePlace(level: node.level, index: node.index)] = bytes
         if case .chunks(let entries) = node.slots { pending.allocation[node.index] = row(of: node.index, entries) }
-        if pending.nodes.count > EngineLimits.nodesInMemory { try applyPending(MetadataBatch()) }
+        guard pending.nodes.count > EngineLimits.nodesInMemory else { return }
+        do throws(DiskError) {
+            try applyPending(MetadataBatch())
+        } catch  where error.kind == .outOfSpace {
+            // A reader must not fail for it: the next transaction takes them along.
+        }
     }
 
     /// The allocation row of a leaf: the tree's entries under the changes since.
@@ -358,6 +363,7 @@ actor BitmapActor {
 
     private func metadata<Value>(_ body: () throws(MetadataError) -> Value) throws(DiskError) -> Value {
         do throws(MetadataError) { return try body() } catch {
+            if case .noSpace = error { throw DiskError(.outOfSpace, error.description) }
             throw DiskError(error.isDamage ? .corrupt : .internal, error.description)
         }
     }

@@ -38,20 +38,29 @@ extension CacheActor {
     }
 
     private func cycle() async -> Result<Void, DiskError> {
+        flushCycles += 1
+        while true {
+            do throws(DiskError) {
+                try await recordChanges()
+                warnings.clear(.metadataFull)
+                return .success(())
+            } catch {
+                if error.kind != .outOfSpace { return .failure(error) }
+                await waitForMetadataSpace(error)
+            }
+        }
+    }
+
+    private func recordChanges() async throws(DiskError) {
         await lockRecording()
         defer { recording.release() }
-        flushCycles += 1
-        do throws(DiskError) {
-            try await record(MetadataBatch())
-            return .success(())
-        } catch {
-            return .failure(error)
-        }
+        try await record(MetadataBatch())
     }
 
     /// Writes the records of all changed chunks, and what else the batch holds, after an fdatasync. With nothing to
     /// record it is the fdatasync alone. The caller holds the recording lock.
     func record(_ batch: MetadataBatch) async throws(DiskError) {
+        if let broken { throw broken }
         var batch = batch
         var chunks = changed
         for slot in plane.pages.takeChanged() {
@@ -85,11 +94,15 @@ extension CacheActor {
                 return try cache.sync()
             }
         } catch {
-            throw DiskError(.internal, "The cache at \(cache.directory) could not be synced: \(error).")
+            throw breakDown("The cache at \(cache.directory) could not be made durable: \(error).")
         }
         try await Faults.at(.flushAfterDataSync, failing: .internal)
         if batch.isEmpty { return }
-        try await bitmap.apply(batch, after: receipt)
+        do throws(DiskError) {
+            try await bitmap.apply(batch, after: receipt)
+        } catch {
+            throw error.kind == .outOfSpace ? error : breakDown(error.message)
+        }
         try await Faults.at(.flushAfterMetadata, failing: .internal)
     }
 

@@ -121,7 +121,7 @@ extension CacheActor {
                 return OutboxCopy(file: file, present: sealed.present)
             }
         } catch {
-            throw DiskError(.retry, "The outbox at \(outboxDirectory) could not take a copy: \(error).")
+            throw writeTrouble(error, "could not take a copy of a sealed chunk")
         }
     }
 }

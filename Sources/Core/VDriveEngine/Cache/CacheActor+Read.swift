@@ -8,6 +8,8 @@ extension CacheActor {
     /// What a slow read may count on until it unpins.
     enum Residency: Sendable {
         case zeros
+        /// The bytes themselves: there was no room for them in the cache, and nothing is pinned.
+        case bypassed(ChunkBuffer)
         /// The pages are in the cache file and the chunk is pinned.
         case pinned
     }
@@ -15,12 +17,16 @@ extension CacheActor {
     /// Makes the pages of a range present, fetching what is missing, and pins the chunk.
     ///
     /// - Throws: `DiskError` after the read deadline of the store, or when an object is lost; nothing is pinned then.
-    func pinResident(_ part: ChunkPart, isReadAhead: Bool = false) async throws(DiskError) -> Residency {
+    func pinResident(_ part: ChunkPart, for purpose: Purpose = .use) async throws(DiskError) -> Residency {
         let chunk = part.chunk
         let touched = geometry.pages(touchedBy: part.bytes)
         while true {
             if unverified.contains(chunk) {
-                try await verify(chunk)
+                do throws(DiskError) { try await verify(chunk) } catch {
+                    // A chunk that cannot be dropped from a cache that takes no changes.
+                    guard purpose == .read, error.kind == .internal || error.kind == .outOfSpace else { throw error }
+                    if let buffer = try await bypass(part) { return .bypassed(buffer) }
+                }
                 continue
             }
             let word = plane.table.load(chunk)
@@ -42,26 +48,35 @@ extension CacheActor {
                 continue
             case .unknown: break
             }
-            try await bringIn(chunk, touched, isReadAhead: isReadAhead)
+            if try await bringIn(chunk, touched, for: purpose) { continue }
+            switch purpose {
+            case .use:
+                if let broken { throw broken }
+                await waitForSpace(pages: touched.count)
+            case .read: if let buffer = try await bypass(part) { return .bypassed(buffer) }
+            case .readAhead: throw DiskError(.retry, "There is no room to read ahead.")
+            }
         }
     }
 
     func unpin(_ chunk: ChunkIndex) { plane.table.unpin(chunk) }
 
     /// One step nearer to the pages' presence: a hole published, or frames fetched, or somebody else's fetch awaited.
+    ///
+    /// - Returns: false when there is no room in the cache.
     private func bringIn(
         _ chunk: ChunkIndex,
         _ touched: Range<Int>,
-        isReadAhead: Bool
-    ) async throws(DiskError) {
+        for purpose: Purpose
+    ) async throws(DiskError) -> Bool {
         guard let entry = try await remote.entry(for: chunk) else {
             await publishZeroBase(chunk)
-            return
+            return true
         }
         let isNarrow = narrow[chunk] == entry.version
         advanceClock()
         var plan = ReadAhead.Plan()
-        if !isReadAhead { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
+        if purpose != .readAhead { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
         announce(plan.ahead)
         let pages = plan.wholeChunk && !isNarrow ? 0..<geometry.pagesPerChunk : touched
         let frames = framesMissing(chunk, pages)
@@ -71,17 +86,18 @@ extension CacheActor {
             if let other = needed.first.map({ FrameKey(chunk: chunk, frame: $0) }), inFlight[other] != nil {
                 await withCheckedContinuation { inFlight[other]!.append($0) }
             }
-            return
+            return true
         }
         // The longest first run is one request; what lies behind a gap is fetched by the next turn of the loop.
         var end = mine[0] + 1
         while !isNarrow, end - mine[0] < mine.count, mine[end - mine[0]] == end { end += 1 }
         do throws(DiskError) {
-            try await fetch(chunk, frames: mine[0]..<end)
+            return try await fetch(chunk, frames: mine[0]..<end, for: purpose)
         } catch  where error.kind == .corrupt && !(end - mine[0] == 1 && needed.contains(mine[0])) {
             // A damaged frame costs its own pages, not those of its neighbours: from now on one frame at a time.
             if narrow.count >= EngineLimits.narrowChunksMax { narrow = [:] }
             narrow[chunk] = entry.version
+            return true
         }
     }
 
@@ -122,7 +138,9 @@ extension CacheActor {
     }
 
     /// Fetches frames that nobody else is fetching, and fills their absent pages.
-    func fetch(_ chunk: ChunkIndex, frames: Range<Int>) async throws(DiskError) {
+    ///
+    /// - Returns: false when there is no room in the cache.
+    func fetch(_ chunk: ChunkIndex, frames: Range<Int>, for purpose: Purpose) async throws(DiskError) -> Bool {
         for frame in frames { inFlight[FrameKey(chunk: chunk, frame: frame)] = [] }
         defer {
             for frame in frames {
@@ -132,24 +150,31 @@ extension CacheActor {
             }
         }
         let reserved = frames.count * geometry.pagesPerFrame
-        await makeRoom(pages: reserved)
+        if purpose == .use {
+            await makeRoom(pages: reserved)
+        } else if await !tryRoom(pages: reserved) {
+            return false
+        }
         var used = 0
         defer { release(pages: reserved, used: used) }
         // Only now: waiting for room can take several commits, and each may replace the object.
         guard let entry = try await remote.entry(for: chunk),
             let raw = try await remote.frames(of: chunk, entry: entry, frames)
-        else { return }
+        else { return true }
         await lock(chunk)
         defer { unlock(chunk) }
         // Only bytes of the object that is the chunk's base now may be filled in, and only under the lock it stays so.
-        guard try await remote.entry(for: chunk)?.version == entry.version else { return }
-        used = try await fill(chunk, frames: frames, raw: raw)
+        guard try await remote.entry(for: chunk)?.version == entry.version else { return true }
+        guard let filled = await fill(chunk, frames: frames, raw: raw) else { return false }
+        used = filled
+        await noteFilled()
+        return true
     }
 
     /// Writes fetched bytes to the pages that are not present. The caller holds the lock.
     ///
-    /// - Returns: pages filled.
-    private func fill(_ chunk: ChunkIndex, frames: Range<Int>, raw: ChunkBuffer) async throws(DiskError) -> Int {
+    /// - Returns: pages filled; nil when the cache's filesystem does not take them.
+    private func fill(_ chunk: ChunkIndex, frames: Range<Int>, raw: ChunkBuffer) async -> Int? {
         // A first touch after an unclean stop comes before any fetch, so the chunk is none of the unverified.
         await close(chunk)
         let word = plane.table.load(chunk)
@@ -181,7 +206,8 @@ extension CacheActor {
         } catch {
             await punchAbsent(chunk, runs)
             open(chunk)
-            throw DiskError(.retry, "The cache at \(cache.directory) could not take fetched data: \(error).")
+            noteFillTrouble(error)
+            return nil
         }
         publishFill(chunk, word, absent)
         return absent.count
@@ -250,7 +276,10 @@ extension CacheActor {
             policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
             return
         }
-        logger.notice("dropped a cached chunk that an unclean stop left changed", metadata: ["chunk": "\(chunk)"])
+        logger.notice(
+            "dropped a cached chunk that an unclean stop left changed; it is fetched again",
+            metadata: ["chunk": "\(chunk)"]
+        )
         await lockRecording()
         defer { recording.release() }
         try await forgetAndPunch([chunk])

@@ -21,7 +21,10 @@ extension CacheActor {
         try await Faults.at(.recoverBeforeCache)
         do throws(Errno) {
             let cache = plane.cache
-            try await onDisk { () throws(Errno) in try cache.openExisting() }
+            try await onDisk { () throws(Errno) in
+                try cache.openExisting()
+                if !isClean { try cache.dropPageCache() }
+            }
         } catch {
             throw DiskError(.configuration, "The cache at \(plane.cache.directory) cannot be opened: \(error).")
         }

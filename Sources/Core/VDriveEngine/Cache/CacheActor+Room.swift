@@ -12,24 +12,31 @@ extension CacheActor {
         while true {
             await recount()
             if reserve(pages) { return }
-            if isEvicting {
-                await withCheckedContinuation { roomWaiters.append($0) }
-                continue
-            }
-            isEvicting = true
-            let share = Int(limitBytes) / DiskGeometry.pageBytes / EngineLimits.evictionShare
-            let lacking = pages - plane.counters.freePages.load(ordering: .relaxed)
-            let freed = await evict(pages: max(lacking, share))
-            isEvicting = false
-            wakeRoomWaiters()
-            if freed == 0 {
+            if await evictOnce(lacking: pages) == 0 {
                 events.yield(.wantsEpoch)
                 await pause(EngineLimits.roomPoll)
             }
         }
     }
 
-    private func reserve(_ pages: Int) -> Bool {
+    /// Evicts for somebody who lacks room, or waits for whoever does so already.
+    ///
+    /// - Returns: pages given back; not 0 after a wait.
+    func evictOnce(lacking pages: Int) async -> Int {
+        if isEvicting {
+            await withCheckedContinuation { roomWaiters.append($0) }
+            return 1
+        }
+        isEvicting = true
+        let share = Int(limitBytes) / DiskGeometry.pageBytes / EngineLimits.evictionShare
+        let lacking = pages - plane.counters.freePages.load(ordering: .relaxed)
+        let freed = await evict(pages: max(lacking, share))
+        isEvicting = false
+        wakeRoomWaiters()
+        return freed
+    }
+
+    func reserve(_ pages: Int) -> Bool {
         guard plane.counters.reserve(pages: pages) else { return false }
         reservedPages += pages
         reservedEver += pages
@@ -40,15 +47,6 @@ extension CacheActor {
     func release(pages: Int, used: Int) {
         reservedPages -= pages
         plane.counters.freePages.add(pages - used, ordering: .relaxed)
-    }
-
-    /// The cache's filesystem is full although the limit is not reached: somebody else filled it.
-    func waitForSpace(pages: Int) async {
-        let freed = await evict(pages: pages)
-        if freed == 0 {
-            events.yield(.wantsEpoch)
-            await pause(EngineLimits.roomPoll)
-        }
     }
 
     func wakeRoomWaiters() {
@@ -109,7 +107,7 @@ extension CacheActor {
         do throws(DiskError) {
             try await forgetAndPunch(chosen)
         } catch {
-            logger.error("eviction failed", metadata: ["error": "\(error)"])
+            if error.kind != .outOfSpace { logger.error("eviction failed", metadata: ["error": "\(error)"]) }
             for chunk in chosen {
                 open(chunk)
                 policy.admit(chunk, tick: lastAccess(chunk))
@@ -178,7 +176,7 @@ extension CacheActor {
     func prefetch(_ chunk: ChunkIndex, marks: Bool) async {
         guard !Task.isCancelled, chunk.rawValue < geometry.chunkCount else { return }
         let whole = ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes)
-        guard case .pinned? = try? await pinResident(whole, isReadAhead: true) else {
+        guard case .pinned? = try? await pinResident(whole, for: .readAhead) else {
             // A hole cannot be marked, but a reader passes it without a miss too.
             if marks { reached(chunk) }
             return

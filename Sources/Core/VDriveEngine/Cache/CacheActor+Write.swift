@@ -13,7 +13,9 @@ extension CacheActor {
     /// had.
     func write(_ part: ChunkPart, _ buffer: PooledBuffer, from start: Int) async throws(DiskError) {
         let touched = geometry.pages(touchedBy: part.bytes)
+        var hasWaited = false
         while true {
+            if let broken { throw broken }
             if unverified.contains(part.chunk) { try await verify(part.chunk) }
             try await bringInEdges(part, touched)
             await makeRoom(pages: touched.count)
@@ -21,9 +23,13 @@ extension CacheActor {
             let outcome = await writeLocked(part, touched, buffer, from: start)
             unlock(part.chunk)
             switch outcome {
-            case .done: return
+            case .done:
+                if hasWaited { await lookAtSpace() }
+                return
             case .retry: continue
-            case .noSpace: await waitForSpace(pages: touched.count)
+            case .noSpace:
+                hasWaited = true
+                await waitForSpace(pages: touched.count)
             case .failed(let error): throw error
             }
         }
@@ -71,7 +77,7 @@ extension CacheActor {
         do throws(DiskError) {
             try await becomeDirty(chunk, overwriting: touched)
         } catch {
-            return .failed(error)
+            return error.kind == .outOfSpace ? .noSpace : .failed(error)
         }
         let word = plane.table.load(chunk)
         guard hasEdges(part, touched, word) else { return .retry }
@@ -85,8 +91,8 @@ extension CacheActor {
         } catch {
             let present = plane.pages.present(word.slot)
             await punchAbsent(chunk, touched.filter { !present.contains($0) }.map { $0..<$0 + 1 })
-            if error == .noSpace || error == Errno(rawValue: EDQUOT) { return .noSpace }
-            return .failed(DiskError(.retry, "The cache at \(cache.directory) could not take a write: \(error)."))
+            let trouble = writeTrouble(error, "could not take a write")
+            return trouble.kind == .outOfSpace ? .noSpace : .failed(trouble)
         }
         used = noteWritten(chunk, word.slot, touched)
         return .done
@@ -136,7 +142,7 @@ extension CacheActor {
                 _ = try await onDisk { () throws(Errno) in try cache.open(for: offset) }
             }
         } catch {
-            throw DiskError(.retry, "The cache at \(plane.cache.directory) could not be opened: \(error).")
+            throw writeTrouble(error, "could not be opened for writing")
         }
         let pageCount = geometry.pagesPerChunk
         let none = PageSet(pageCount: pageCount)
@@ -187,6 +193,18 @@ extension CacheActor {
         let covered = geometry.pages(coveredBy: part.bytes)
         try await zeroEdges(part, covered)
         guard !covered.isEmpty else { return }
+        while true {
+            if let broken { throw broken }
+            do throws(DiskError) {
+                return try await deallocate(covered, of: chunk)
+            } catch  where error.kind == .outOfSpace {
+                // A sealed chunk's copy found no space.
+                await waitForSpace(pages: covered.count)
+            }
+        }
+    }
+
+    private func deallocate(_ covered: Range<Int>, of chunk: ChunkIndex) async throws(DiskError) {
         if unverified.contains(chunk) { try await verify(chunk) }
         let isWhole = covered.count == geometry.pagesPerChunk
         if plane.table.load(chunk).presence == .unknown {

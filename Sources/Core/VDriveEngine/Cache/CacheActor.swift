@@ -73,6 +73,12 @@ actor CacheActor {
     /// Flush cycles ever: one fdatasync each, whoever shared it.
     var flushCycles = 0
     var readAhead: ReadAhead
+    /// Why nothing can be written any more; only another attach helps.
+    var broken: DiskError?
+    /// A fill failed: until then reads go around the cache.
+    var noFillBefore: ContinuousClock.Instant?
+    /// When somebody last found the cache's filesystem full.
+    var lastNoSpace: ContinuousClock.Instant?
 
     init(
         plane: DataPlane,

@@ -94,9 +94,18 @@ extension Disk {
     private static func makeFolders(_ options: DiskOptions, _ threads: BlockingThreads) async throws(DiskError) {
         do throws(Errno) {
             try await threads.run { () throws(Errno) in
+                for folder in [options.stateDirectory, options.cacheDirectory] where Directory.exists(folder) {
+                    if try FilesystemSpace.of(folder).isReadOnly { throw .readOnlyFileSystem }
+                }
                 try Directory.createAll(options.stateDirectory)
                 try Directory.createAll(outbox(options))
             }
+        } catch .readOnlyFileSystem {
+            throw DiskError(
+                .configuration,
+                "The cache directory \(options.cacheDirectory) or the state directory \(options.stateDirectory) is on a "
+                    + "read-only filesystem; nothing was changed. Mount it writable, then attach."
+            )
         } catch {
             throw DiskError(.configuration, "The folders of disk \(options.name) cannot be made: \(error).")
         }
@@ -145,6 +154,7 @@ extension Disk {
             isClean: outcome.isClean,
             dropsClean: outcome.dropsClean
         )
+        await cache.lookAtSpace()
         let allocated = await bitmap.allocatedChunks
         plane.counters.allocatedBytes.store(allocated * UInt64(plane.geometry.chunkBytes), ordering: .relaxed)
         let uploads = UploadQueueActor(

@@ -137,15 +137,21 @@ package final class Disk: Sendable {
             await group.next()
             group.cancelAll()
         }
-        if let error = await uploads.failure {
-            failure.withLock { $0 = error }
-            // Reads go on; what is dirty stays.
-            dataPlane.writeErrno.store(error.kind == .internal ? EIO : EROFS, ordering: .sequentiallyConsistent)
-            options.logger.critical(
-                "disk is read-only now",
-                metadata: ["disk": "\(options.name)", "reason": "\(error)"]
-            )
+        if let error = await uploads.failure { fail(error) }
+    }
+
+    /// Reads go on; what is dirty stays. The first failure counts.
+    private func fail(_ error: DiskError) {
+        let isFirst = failure.withLock { failure in
+            defer { failure = failure ?? error }
+            return failure == nil
         }
+        guard isFirst else { return }
+        dataPlane.writeErrno.store(error.kind == .internal ? EIO : EROFS, ordering: .sequentiallyConsistent)
+        options.logger.critical(
+            "disk is read-only now",
+            metadata: ["disk": "\(options.name)", "reason": "\(error)"]
+        )
     }
 
     private func serveEvents() async {
@@ -157,6 +163,9 @@ package final class Disk: Sendable {
                 case .readAhead(let chunk, let marks):
                     group.addTask { await self.cache.prefetch(chunk, marks: marks) }
                 case .objectLost(let name): damaged.withLock { $0.note(name) }
+                case .broken(let error):
+                    fail(error)
+                    await uploads.breakDown(error)
                 }
             }
             group.cancelAll()
@@ -189,7 +198,9 @@ package final class Disk: Sendable {
 
     package func status() async -> DiskSnapshot {
         let meter = options.store.meter.snapshot()
-        let failure = failure.withLock { $0 }
+        await cache.lookAtSpace()
+        let broken = await cache.broken
+        let failure = failure.withLock { $0 } ?? broken
         let state: DiskSnapshot.State =
             switch failure?.kind {
             case nil: .attached

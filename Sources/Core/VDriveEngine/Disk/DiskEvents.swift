@@ -8,4 +8,6 @@ enum DiskEvent: Sendable {
     case readAhead(ChunkIndex, marks: Bool)
     /// A mapped object is missing or damaged.
     case objectLost(String)
+    /// The cache can no longer be written, or trusted to be durable.
+    case broken(DiskError)
 }

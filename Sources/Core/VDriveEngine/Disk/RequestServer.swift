@@ -77,12 +77,17 @@ struct RequestServer: Sendable {
     private func read(_ offset: UInt64, _ count: Int, _ reply: consuming ReplyHandle) async {
         let parts = plane.geometry.parts(offset: offset, count: count)
         do throws(DiskError) {
-            if parts.count == 1, let place = plane.cache.place(of: offset),
-                case .pinned = try await cache.pinResident(parts[0])
-            {
-                reply.file(place.descriptor, position: place.position, count: count)
-                plane.table.unpin(parts[0].chunk)
-                return
+            if parts.count == 1, let place = plane.cache.place(of: offset) {
+                switch try await cache.pinResident(parts[0], for: .read) {
+                case .pinned:
+                    reply.file(place.descriptor, position: place.position, count: count)
+                    plane.table.unpin(parts[0].chunk)
+                    return
+                case .bypassed(let bytes):
+                    reply.bytes(UnsafeRawBufferPointer(bytes.bytes))
+                    return
+                case .zeros: break
+                }
             }
             let bytes = try await assemble(parts, count)
             reply.bytes(UnsafeRawBufferPointer(bytes.bytes))
@@ -100,22 +105,38 @@ struct RequestServer: Sendable {
         for part in parts {
             let target = at..<at + part.bytes.count
             at = target.upperBound
-            guard case .pinned = try await cache.pinResident(part) else { continue }
-            defer { plane.table.unpin(part.chunk) }
-            let offset = plane.geometry.offset(of: part.chunk) + UInt64(part.bytes.lowerBound)
-            let file = plane.cache
-            do throws(Errno) {
-                try await threads.run { () throws(Errno) in
-                    try file.read(
-                        at: offset,
-                        into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[target])
-                    )
-                }
-            } catch {
-                throw DiskError(.retry, "The cache at \(file.directory) could not be read: \(error).")
+            while let error = try await read(part, into: buffer, at: target) {
+                try await cache.dropUnreadable(part.chunk, error)
             }
         }
         return buffer
+    }
+
+    /// - Returns: why the cache could not be read, or nil.
+    private func read(
+        _ part: ChunkPart,
+        into buffer: ChunkBuffer,
+        at target: Range<Int>
+    ) async throws(DiskError) -> Errno? {
+        switch try await cache.pinResident(part, for: .read) {
+        case .zeros: return nil
+        case .bypassed(let bytes):
+            UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[target])
+                .copyMemory(from: UnsafeRawBufferPointer(bytes.bytes))
+            return nil
+        case .pinned: break
+        }
+        defer { plane.table.unpin(part.chunk) }
+        let offset = plane.geometry.offset(of: part.chunk) + UInt64(part.bytes.lowerBound)
+        let file = plane.cache
+        do throws(Errno) {
+            try await threads.run { () throws(Errno) in
+                try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[target]))
+            }
+            return nil
+        } catch {
+            return error
+        }
     }
 
     // MARK: Writing

@@ -138,6 +138,7 @@ actor UploadQueueActor {
         if isStopping { return waiters.finishAll(.failure(finalError)) }
         var result = Result<Void, DiskError>.success(())
         do throws(DiskError) {
+            if let broken = await cache.broken { throw broken }
             if let sealed = await cache.seal() {
                 try await upload(sealed)
                 lastError = nil
@@ -238,6 +239,14 @@ actor UploadQueueActor {
     /// The disk's durability is local now.
     func releaseFlushes() {
         waiters.finish(patient: true, .success(()))
+    }
+
+    /// The cache has broken down: ends `run`, after the step in flight.
+    func breakDown(_ error: DiskError) {
+        guard failure == nil else { return }
+        fail(error)
+        wake()
+        waiters.finishAll(.failure(error))
     }
 
     /// Ends `run` and waits for its end: after the epoch in flight, or at once when the task is cancelled.
@@ -432,6 +441,8 @@ actor UploadQueueActor {
         _ step: @Sendable () async throws(DiskError) -> Value
     ) async throws(DiskError) -> Value {
         while true {
+            // What was written may be lost: none of it may become the disk's state.
+            if let broken = await cache.broken { throw broken }
             do throws(DiskError) {
                 return try await step()
             } catch {
