@@ -103,8 +103,8 @@ extension Disk {
         } catch .readOnlyFileSystem {
             throw DiskError(
                 .configuration,
-                "The cache directory \(options.cacheDirectory) or the state directory \(options.stateDirectory) is on a "
-                    + "read-only filesystem; nothing was changed. Mount it writable, then attach."
+                "The cache directory \(options.cacheDirectory) or the state directory \(options.stateDirectory) is on "
+                    + "a read-only filesystem; nothing was changed. Mount it writable, then attach."
             )
         } catch {
             throw DiskError(.configuration, "The folders of disk \(options.name) cannot be made: \(error).")
