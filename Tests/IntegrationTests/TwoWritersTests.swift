@@ -68,21 +68,10 @@ extension Integration {
             try await withTwo(kind, "keep") { one, two, remote in
                 let (ours, theirs) = try await diverge(one, two, remote)
                 try await two.mustCtl("detach", "disk")
-                // A failure in the middle loses nothing, and leaves nothing.
-                try await one.terminate()
-                try await one.start(environment: ["VDRIVE_FAULTS": "put.before-chunk=fail@3"])
                 // Its place on a server is beside that of all other tests.
                 let new = "kept-\(UInt32.random(in: .min ... .max))"
                 let keep = ["attach", "disk", "--fs", "none", "--keep-local-as"]
-                let failed = try await one.ctl(keep + [new])
-                #expect(failed.status == 1 && failed.errors.contains("could not be kept"), "\(failed)")
-                let beside = remote.folder.deletingLastPathComponent().appendingPathComponent(new)
-                let left = try filesBelow(beside)
-                #expect(left.isEmpty, "\(left)")
-                #expect(try await one.ctl(["status", new]).status == 1)
-                try await one.terminate()
-                try await one.start()
-
+                try await failToKeep(one, new, beside: remote)
                 for (name, sentence) in [("disk", "exists here already"), (remote.folder.lastPathComponent, "exists")] {
                     let refused = try await one.ctl(keep + [name])
                     #expect(refused.status == 4 && refused.errors.contains(sentence), "\(refused)")
@@ -171,7 +160,16 @@ extension Integration {
         func `under ext4 the fenced disk is read-only, is detached, and its files are kept`() async throws {
             try await withTwo(.file, "fenced-ext4") { one, two, remote in
                 let (mount, other) = (one.mountPoint("disk"), two.mountPoint("disk"))
-                try await one.create("disk", size: "1G", on: remote, "--upload-interval", "3600")
+                let ssd = "\(one.folder)/ssd"
+                try await one.create(
+                    "disk",
+                    size: "1G",
+                    on: remote,
+                    "--upload-interval",
+                    "3600",
+                    "--cache-dir",
+                    "\(ssd)/disk"
+                )
                 try await one.mustCtl("attach", "disk", "--mount", mount)
                 try await mustRun(["sh", "-c", "seq 1 50000 >\"$0/shared\"", mount])
                 try await one.mustCtl("sync", "disk")
@@ -191,6 +189,7 @@ extension Integration {
 
                 try await one.mustCtl("attach", "disk", "--mount", mount, "--keep-local-as", "kept")
                 try await mustRun(["sh", "-c", "seq 1 60000 | cmp - \"$0/theirs\" && test ! -e \"$0/ours\"", mount])
+                #expect(FileManager.default.fileExists(atPath: "\(ssd)/kept"), "its cache lies beside the old one's")
                 let kept = one.mountPoint("kept")
                 try await one.mustCtl("attach", "kept", "--mount", kept)
                 try await mustRun(["sh", "-c", "seq 1 70000 | cmp - \"$0/ours\" && test ! -e \"$0/theirs\"", kept])
@@ -201,6 +200,60 @@ extension Integration {
                     try await mustRun(["e2fsck", "-fn", image])
                     try await one.mustCtl("detach", name)
                 }
+            }
+        }
+
+        /// A failure in the middle, or the daemon's end, loses nothing, and leaves nothing of the new disk.
+        private func failToKeep(_ daemon: DaemonUnderTest, _ new: String, beside remote: TestRemote) async throws {
+            let place = remote.folder.deletingLastPathComponent().appendingPathComponent(new)
+            let keep = ["attach", "disk", "--fs", "none", "--keep-local-as", new]
+            for fault in ["put.before-chunk=fail@3", "put.before-chunk=delay:1000"] {
+                try await daemon.terminate()
+                try await daemon.start(environment: ["VDRIVE_FAULTS": fault])
+                let keeping = Task { try await daemon.ctl(keep) }
+                if fault.contains("delay") {
+                    while try filesBelow(place).keys.allSatisfy({ !$0.hasPrefix("blocks/") }) {
+                        try await Task.sleep(for: .milliseconds(50))
+                    }
+                } else {
+                    let failed = try await keeping.value
+                    #expect(failed.status == 1 && failed.errors.contains("could not be kept"), "\(failed)")
+                    #expect(try await daemon.status("disk").state == .failed)
+                }
+                try await daemon.terminate()
+                #expect(try await keeping.value.isSuccess == false)
+                let left = try filesBelow(place)
+                #expect(left.isEmpty, "\(left)")
+                try await daemon.start()
+                #expect(try await daemon.ctl(["status", new]).status == 1)
+            }
+        }
+
+        @Test(.timeLimit(.minutes(1)))
+        func `a machine that was overtaken while it was down says so at its start, and does not try again`()
+            async throws
+        {
+            try await withTwo(.file, "overtaken") { one, two, remote in
+                var ours = DiskModel()
+                let options = ["--chunk-size", "64K", "--upload-interval", "3600"]
+                try await one.mustCtl(["create", "disk", "--size", DiskModel.size] + remote.arguments + options)
+                try await ours.write(10, to: try await one.attachImage("disk"), seed: 1)
+                try await one.crash()
+                try await two.importDisk("disk", from: remote)
+                try await two.mustCtl("attach", "disk", "--fs", "none", "--takeover")
+                var theirs = DiskModel()
+                let image = try #require(try await two.status("disk").image)
+                try await theirs.write(10, to: image, seed: 2)
+                try await two.mustCtl("sync", "disk")
+                try await one.start()
+                while try await one.status("disk").state != .diverged { try await Task.sleep(for: .milliseconds(50)) }
+                try await Task.sleep(for: .seconds(3))
+                #expect(one.log.split(separator: "\n").count { $0.contains("attaching failed") } == 1)
+                try await one.mustCtl("detach", "disk")
+                try await two.mustCtl("detach", "disk")
+                try await one.mustCtl("attach", "disk", "--fs", "none", "--discard-local")
+                try await theirs.check(try #require(try await one.status("disk").image), "discarded")
+                try await one.mustCtl("detach", "disk")
             }
         }
 

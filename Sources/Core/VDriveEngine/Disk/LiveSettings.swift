@@ -5,6 +5,10 @@ package enum Durability: String, Sendable {
     /// Once everything written before it is durable on this machine.
     case local
     /// Once it is committed on the remote, too: it then survives the loss of this machine.
+    ///
+    /// The kernel holds the image's inode lock during an fsync: other writes to the image, and other fsyncs, begin when
+    /// it is answered (reads go on). So beside this engine's group commit it is the filesystem's own that makes many
+    /// fsyncs one.
     case remote
 }
 
