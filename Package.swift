@@ -144,7 +144,7 @@ let trials: [Trial] = [
     ),
     Trial(
         name: "IntegrationTests",
-        uses: ["VDriveTestKit", "VDriveProtocol", "VDriveClient", "VDriveStore", "Linux"]
+        uses: ["VDriveTestKit", "VDriveProtocol", "VDriveClient", "VDriveStore", "VDriveEngine", "Linux"]
     ),
     Trial(name: "TidyTests", uses: []),
 ]

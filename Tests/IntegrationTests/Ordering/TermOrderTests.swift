@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import VDriveTestKit
 
-/// Rule 4: what an attach may build on.
+/// Rules 4 and 8: what an attach may build on.
 extension Integration.OrderingRules {
     /// The daemon dies between the upload and the commit of an epoch, and other bytes are written afterwards: an object
     /// name must never stand for two contents, or a late upload of the dead one could damage the living one's commit.
@@ -39,5 +39,41 @@ extension Integration.OrderingRules {
             blocks[path] = try? Data(contentsOf: remote.folder.appendingPathComponent(path))
         }
         return blocks
+    }
+
+    /// A machine dies with changes that it had not uploaded, another one takes the disk over and writes: the first may
+    /// not mix its own into that.
+    @Test(.timeLimit(.minutes(3)))
+    func `rule 8: an attach compares the remote's head with its own`() async throws {
+        try await Self.show("rule8") { sabotage in
+            try await DaemonUnderTest.forOrdering { first in
+                let remote = try await TestRemote.make(.file, for: first)
+                try await first.start()
+                let base = PageContents(0..<3 * Self.pagesPerChunk, seed: 16)
+                try await base.write(to: first.createOrderingDisk(on: remote))
+                try await first.terminate()
+                try await first.start()
+                try await PageContents(0..<2 * Self.pagesPerChunk, seed: 17).write(to: first.image(), syncing: true)
+                try await first.crash()
+
+                let others = PageContents(Self.pagesPerChunk..<2 * Self.pagesPerChunk, seed: 18)
+                try await DaemonUnderTest.use("order2") { second in
+                    try await second.importDisk("disk", from: remote)
+                    try await second.mustCtl("attach", "disk", "--fs", "none", "--takeover")
+                    try await others.write(to: second.image())
+                    try await second.mustCtl("detach", "disk")
+                }
+                let expected = base.merging(others)
+                try #require(try await first.violations(of: expected, rebuiltFrom: remote) == [])
+
+                try await first.start(faults: sabotage)
+                // Long enough for an attach that should not be, and for what it would upload at the end.
+                _ = try? await first.waitUntilAttached("disk", seconds: 3)
+                _ = try await first.ctl(["sync", "disk"])
+                let violations = try await first.violations(of: expected, rebuiltFrom: remote)
+                try await first.terminate()
+                return violations
+            }
+        }
     }
 }

@@ -124,8 +124,9 @@ extension Integration.OrderingRules {
                     try await Task.sleep(for: .milliseconds(20))
                 }
                 // The answer to the upload is on its way through the engine.
-                try await Task.sleep(for: .milliseconds(500))
-                try await daemon.mustCtl("cache", "evict", "disk")
+                for _ in 0..<20 where try await daemon.evictQuietly() == 0 {
+                    try await Task.sleep(for: .milliseconds(50))
+                }
                 try await daemon.crash()
                 _ = try await sync
 

@@ -7,7 +7,7 @@
 /// An action holds from the n-th time on that its point is passed, counted from 1, for k times. Left out, n is 1, and k
 /// is 1 for `crash` and `stop`, without end for `fail`, and for `delay` without end too, or 1 after an `@`.
 package struct FaultPlan: Sendable, Equatable {
-    package enum Action: Sendable, Equatable {
+    package enum Action: Sendable, Equatable, CustomStringConvertible {
         /// SIGKILL to the own process.
         case crash
         /// SIGSTOP to the own process, which goes on when somebody continues it.
@@ -15,6 +15,15 @@ package struct FaultPlan: Sendable, Equatable {
         /// The step fails with an I/O error.
         case fail
         case delay(milliseconds: Int)
+
+        package var description: String {
+            switch self {
+            case .crash: "crash"
+            case .stop: "stop"
+            case .fail: "fail"
+            case .delay(let milliseconds): "delay:\(milliseconds)"
+            }
+        }
     }
 
     private struct Entry: Sendable, Equatable {

@@ -71,8 +71,14 @@ package enum Faults {
         guard passesBlocking(point) else { throw .ioError }
     }
 
+    /// What is to happen is said first, on stderr and not through a log: a crash leaves no time for one.
     private static func actions(at point: FaultPoint) -> [FaultPlan.Action] {
-        plan.withLock { $0?.pass(point) ?? [] }
+        let actions = plan.withLock { $0?.pass(point) ?? [] }
+        for action in actions {
+            let line = Array("fault \(point.rawValue): \(action)\n".utf8)
+            line.withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        }
+        return actions
     }
 
     /// - Returns: false for a failure.
