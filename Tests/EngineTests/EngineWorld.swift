@@ -72,6 +72,7 @@ final class EngineWorld: Sendable {
             cacheBytes: cacheBytes,
             durability: durability,
             uploadInterval: uploadInterval,
+            lostObjectPatience: .milliseconds(200),
             intent: intent,
             logger: logger,
             softwareVersion: "test"

@@ -143,6 +143,23 @@ struct MapAndCommitTests {
         }
     }
 
+    @Test("lost pages are part of an entry, one bit each", arguments: [65_536, 4 << 20, 16 << 20])
+    func lostPages(chunkBytes: Int) throws {
+        let geometry = try Sample.geometry(chunkBytes)
+        var entry = Sample.entry(geometry, seed: 8)
+        var lost = PageSet(pageCount: geometry.pagesPerChunk)
+        lost.insert(3..<5)
+        lost.insert(geometry.pagesPerChunk - 1..<geometry.pagesPerChunk)
+        for lost in [lost, PageSet(full: geometry.pagesPerChunk)] {
+            entry.lostPages = lost
+            var writer = ByteWriter()
+            MapEntryFields.encode(entry, into: &writer)
+            var reader = ByteReader(writer.bytes, part: .commit)
+            #expect(try MapEntryFields.decode(&reader, geometry: geometry) == entry)
+            #expect(writer.bytes.count <= 1592)
+        }
+    }
+
     @Test("unknown optional fields are passed over, mandatory ones refused")
     func extensions() throws {
         let geometry = try Sample.geometry(65_536)
@@ -159,7 +176,7 @@ struct MapAndCommitTests {
         }
         #expect(try decode(tag: 6) == entry)
         #expect(try decode(tag: 0x7F) == entry)
-        #expect(throws: FormatError.self) { try decode(tag: 0x80) }
+        #expect(throws: FormatError.self) { try decode(tag: 0x81) }
         #expect(throws: FormatError.self) { try decode(tag: 5) }
     }
 

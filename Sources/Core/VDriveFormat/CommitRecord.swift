@@ -67,7 +67,7 @@ package struct CommitRecord: Hashable, Sendable {
     package static let formatVersion: UInt16 = 1
     /// The most changes that one commit may carry; an epoch is sealed before it has more chunks.
     package static let entriesMax = 1 << 20
-    /// The body's length is a field of 32 bits; entries of today take at most 1077 bytes.
+    /// The body's length is a field of 32 bits; entries of today take at most 1592 bytes.
     static let bodyBytesMax = 3 << 29
     static let hasParent: UInt8 = 1 << 0
     static let hasCheckpoint: UInt8 = 1 << 1

@@ -16,6 +16,8 @@ enum MapEntryFields {
         static let hash: UInt8 = 4
         static let frameChecksums: UInt8 = 5
         static let firstMandatory: UInt8 = 0x80
+        /// Whoever passed over it would take zeros for data.
+        static let lostPages: UInt8 = 0x80
     }
 
     static func encode(_ entry: MapEntry?, into writer: inout ByteWriter) {
@@ -32,6 +34,12 @@ enum MapEntryFields {
         writer.integer(entry.hash.rawValue)
         field(Tag.frameChecksums, bytes: 4 * entry.frameChecksums.count, into: &writer)
         for checksum in entry.frameChecksums { writer.integer(checksum) }
+        if let lost = entry.lostPages {
+            field(Tag.lostPages, bytes: lost.pageCount / 8, into: &writer)
+            for byte in 0..<lost.pageCount / 8 {
+                writer.integer(UInt8(truncatingIfNeeded: lost.words[byte / 8] >> UInt64(byte % 8 * 8)))
+            }
+        }
         writer.replace(at: start, with: UInt16(writer.bytes.count - start - 2))
     }
 
@@ -46,6 +54,7 @@ enum MapEntryFields {
         var frameBytes: [UInt32] = []
         var frameChecksums: [UInt32] = []
         var hash: UInt64?
+        var lostPages: PageSet?
         var lastTag: UInt8 = 0
         while fields.remaining > 0 {
             let tag: UInt8 = try fields.integer()
@@ -59,6 +68,7 @@ enum MapEntryFields {
             case Tag.frameBytes: frameBytes = try numbers(&value, geometry.framesPerChunk)
             case Tag.frameChecksums: frameChecksums = try numbers(&value, geometry.framesPerChunk)
             case Tag.hash: hash = try value.integer()
+            case Tag.lostPages: lostPages = try pages(&value, geometry.pagesPerChunk)
             case Tag.firstMandatory...:
                 throw .malformed(part, "an entry has field \(tag), which this vdrive does not know; use a newer one")
             default: continue
@@ -73,7 +83,8 @@ enum MapEntryFields {
             objectBytes: objectBytes,
             frameBytes: frameBytes,
             frameChecksums: frameChecksums,
-            hash: ContentHash(hash)
+            hash: ContentHash(hash),
+            lostPages: lostPages
         )
         try check(entry, part: part, geometry: geometry)
         return entry
@@ -88,6 +99,19 @@ enum MapEntryFields {
         numbers.reserveCapacity(frames)
         for _ in 0..<frames { numbers.append(try value.integer()) }
         return numbers
+    }
+
+    /// One bit a page, and at least one of them set.
+    private static func pages(_ value: inout ByteReader, _ count: Int) throws(FormatError) -> PageSet {
+        guard value.remaining == count / 8 else {
+            throw .malformed(value.part, "an entry does not have \(count) pages")
+        }
+        var set = PageSet(pageCount: count)
+        for byte in 0..<count / 8 {
+            set.words[byte / 8] |= UInt64(try value.integer(UInt8.self)) << UInt64(byte % 8 * 8)
+        }
+        guard !set.isEmpty else { throw .malformed(value.part, "an entry has a list of lost pages without one") }
+        return set
     }
 
     /// Readers compute ranges from these lengths, so they must add up.

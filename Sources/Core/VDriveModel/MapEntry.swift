@@ -10,18 +10,23 @@ package struct MapEntry: Hashable, Sendable {
     package var frameChecksums: [UInt32]
     /// Over the chunk's raw bytes.
     package var hash: ContentHash
+    /// Pages whose bytes were lost with an older object, and that nobody has written since: zeros in this object, and
+    /// an error to readers. Nil when there are none.
+    package var lostPages: PageSet?
 
     package init(
         version: ObjectVersion,
         objectBytes: UInt32,
         frameBytes: [UInt32],
         frameChecksums: [UInt32],
-        hash: ContentHash
+        hash: ContentHash,
+        lostPages: PageSet? = nil
     ) {
         self.version = version
         self.objectBytes = objectBytes
         self.frameBytes = frameBytes
         self.frameChecksums = frameChecksums
         self.hash = hash
+        self.lostPages = lostPages
     }
 }

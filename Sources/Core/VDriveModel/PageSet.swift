@@ -38,6 +38,18 @@ package struct PageSet: Hashable, Sendable {
         return set
     }
 
+    package func intersection(_ other: PageSet) -> PageSet {
+        var set = self
+        for index in words.indices { set.words[index] &= other.words[index] }
+        return set
+    }
+
+    package func subtracting(_ other: PageSet) -> PageSet {
+        var set = self
+        for index in words.indices { set.words[index] &= ~other.words[index] }
+        return set
+    }
+
     package var inverse: PageSet {
         var set = PageSet(full: pageCount)
         for index in words.indices { set.words[index] &= ~words[index] }

@@ -38,6 +38,9 @@ struct AttachSequence: Sendable {
     let start: @Sendable (Disk) -> Void
     let logger: Logger
 
+    /// Long enough for a server that is being repaired to have its files back.
+    private static let lostObjectPatience = Duration.seconds(15 * 60)
+
     // MARK: Up
 
     func attach(_ plan: Plan) async throws(RPCError) -> AttachedDisk {
@@ -95,6 +98,7 @@ struct AttachSequence: Sendable {
             cacheBytes: configuration.cacheBytes,
             durability: .local,
             uploadInterval: .seconds(configuration.uploadIntervalSeconds),
+            lostObjectPatience: Self.lostObjectPatience,
             intent: intent,
             logger: logger,
             softwareVersion: "vdrived \(DaemonVersion.release)"

@@ -29,6 +29,7 @@ extension CacheActor {
         defer { unlock(chunk) }
         // As for a fill: under the lock the object stays the chunk's base.
         guard try await remote.entry(for: chunk)?.version == entry.version else { return nil }
+        if let lost = entry.lostPages { try checkSound(chunk, touched, lost, entry) }
         let word = plane.table.load(chunk)
         let first = frames.lowerBound * perFrame
         switch word.presence {

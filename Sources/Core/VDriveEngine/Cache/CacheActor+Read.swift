@@ -73,7 +73,8 @@ extension CacheActor {
             await publishZeroBase(chunk)
             return true
         }
-        let isNarrow = narrow[chunk] == entry.version
+        if let lost = entry.lostPages { try checkSound(chunk, touched, lost, entry) }
+        let isNarrow = narrow[chunk] == entry.version || entry.lostPages != nil
         advanceClock()
         var plan = ReadAhead.Plan()
         if purpose != .readAhead { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
@@ -98,6 +99,20 @@ extension CacheActor {
             if narrow.count >= EngineLimits.narrowChunksMax { narrow = [:] }
             narrow[chunk] = entry.version
             return true
+        }
+    }
+
+    /// - Throws: `corrupt` when a page of the range is lost, and was not written since.
+    func checkSound(
+        _ chunk: ChunkIndex,
+        _ touched: Range<Int>,
+        _ lost: PageSet,
+        _ entry: MapEntry
+    ) throws(DiskError) {
+        let word = plane.table.load(chunk)
+        for page in touched where lost.contains(page) {
+            if word.presence == .partial, plane.pages.hasPresent(word.slot, page..<page + 1) { continue }
+            throw DiskError(.corrupt, "Page \(page) of \(chunk) was lost with an older object of it.")
         }
     }
 
@@ -165,7 +180,7 @@ extension CacheActor {
         defer { unlock(chunk) }
         // Only bytes of the object that is the chunk's base now may be filled in, and only under the lock it stays so.
         guard try await remote.entry(for: chunk)?.version == entry.version else { return true }
-        guard let filled = await fill(chunk, frames: frames, raw: raw) else { return false }
+        guard let filled = await fill(chunk, frames: frames, raw: raw, but: entry.lostPages) else { return false }
         used = filled
         await noteFilled()
         return true
@@ -174,7 +189,12 @@ extension CacheActor {
     /// Writes fetched bytes to the pages that are not present. The caller holds the lock.
     ///
     /// - Returns: pages filled; nil when the cache's filesystem does not take them.
-    private func fill(_ chunk: ChunkIndex, frames: Range<Int>, raw: ChunkBuffer) async -> Int? {
+    private func fill(
+        _ chunk: ChunkIndex,
+        frames: Range<Int>,
+        raw: ChunkBuffer,
+        but lost: PageSet?
+    ) async -> Int? {
         // A first touch after an unclean stop comes before any fetch, so the chunk is none of the unverified.
         await close(chunk)
         let word = plane.table.load(chunk)
@@ -184,10 +204,8 @@ extension CacheActor {
         }
         var absent = PageSet(pageCount: geometry.pagesPerChunk)
         absent.insert(frames.lowerBound * geometry.pagesPerFrame..<frames.upperBound * geometry.pagesPerFrame)
-        if word.presence == .partial {
-            let present = plane.pages.present(word.slot)
-            for index in absent.words.indices { absent.words[index] &= ~present.words[index] }
-        }
+        if word.presence == .partial { absent = absent.subtracting(plane.pages.present(word.slot)) }
+        if let lost { absent = absent.subtracting(lost) }
         let runs = absent.runs
         let start = geometry.offset(of: chunk)
         let skipped = frames.lowerBound * geometry.frameBytes

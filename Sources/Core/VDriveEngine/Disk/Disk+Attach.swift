@@ -167,6 +167,7 @@ extension Disk {
             encoders: workers.encoders,
             superblock: outcome.superblock,
             establish: establisher(attachment, outcome, mode, cache),
+            patience: options.lostObjectPatience,
             logger: options.logger,
             now: now
         )

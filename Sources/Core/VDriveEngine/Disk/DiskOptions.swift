@@ -16,6 +16,8 @@ package struct DiskOptions: Sendable {
     package var durability: Durability
     /// How long dirty data stays on this machine alone when nothing else asks for an epoch, at first.
     package var uploadInterval: Duration
+    /// How long an upload waits for a lost object whose other pages it needs, before it goes up without them.
+    package var lostObjectPatience: Duration
     package var intent: AttachIntent
     package var logger: Logger
     package var softwareVersion: String
@@ -28,6 +30,7 @@ package struct DiskOptions: Sendable {
         cacheBytes: UInt64,
         durability: Durability,
         uploadInterval: Duration,
+        lostObjectPatience: Duration,
         intent: AttachIntent,
         logger: Logger,
         softwareVersion: String
@@ -39,6 +42,7 @@ package struct DiskOptions: Sendable {
         self.cacheBytes = cacheBytes
         self.durability = durability
         self.uploadInterval = uploadInterval
+        self.lostObjectPatience = lostObjectPatience
         self.intent = intent
         self.logger = logger
         self.softwareVersion = softwareVersion

@@ -41,15 +41,17 @@ enum ChunkCoding {
     /// Compresses a chunk. It takes milliseconds without a pause: for a thread of its own, never for Swift's pool,
     /// where every step of a waiting request would queue behind it.
     ///
+    /// - Parameter lostPages: zeros in the buffer, and lost in truth.
     /// - Returns: nil when it is all zeros: such a chunk needs no object.
     static func encode(
         _ buffer: ChunkBuffer,
+        lostPages: PageSet?,
         id: DiskID,
         chunk: ChunkIndex,
         version: ObjectVersion,
         geometry: DiskGeometry
     ) throws(FormatError) -> (object: [UInt8], entry: MapEntry)? {
-        if isZero(UnsafeRawBufferPointer(buffer.bytes)) { return nil }
+        if lostPages == nil, isZero(UnsafeRawBufferPointer(buffer.bytes)) { return nil }
         let hash = ContentHash(XXH3.hash64(UnsafeRawBufferPointer(buffer.bytes)))
         var encoder = ChunkEncoder(
             id: id,
@@ -62,7 +64,9 @@ enum ChunkCoding {
             let bytes = frame * geometry.frameBytes..<(frame + 1) * geometry.frameBytes
             try encoder.append(frame: UnsafeRawBufferPointer(rebasing: buffer.bytes[bytes]))
         }
-        return encoder.finish(hash: hash)
+        var (object, entry) = encoder.finish(hash: hash)
+        entry.lostPages = lostPages
+        return (object, entry)
     }
 
     static func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {

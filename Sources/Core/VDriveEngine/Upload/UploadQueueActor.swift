@@ -23,6 +23,8 @@ actor UploadQueueActor {
     private let encoders: BlockingThreads
     private let logger: Logger
     private let now: @Sendable () -> UInt64
+    /// How long a lost object may hold up everything else.
+    private let patience: Duration
     /// What an attach without its remote has left to do: claiming the term.
     typealias Establisher = @Sendable () async throws(DiskError) -> Superblock
     private let establish: Establisher?
@@ -58,6 +60,7 @@ actor UploadQueueActor {
         encoders: BlockingThreads,
         superblock: Superblock,
         establish: Establisher?,
+        patience: Duration,
         logger: Logger,
         now: @escaping @Sendable () -> UInt64
     ) {
@@ -71,6 +74,7 @@ actor UploadQueueActor {
         self.superblock = superblock
         self.establish = establish
         hasTerm = establish == nil
+        self.patience = patience
         self.logger = logger
         self.now = now
         lastLook = now()
@@ -263,6 +267,8 @@ actor UploadQueueActor {
         var entry: MapEntry?
         var receipt: UploadedReceipt?
         var replaced: MapEntry?
+        /// Not garbage, though nothing refers to it any more.
+        var keepsReplaced = false
     }
 
     private func upload(_ sealed: SealedEpoch) async throws(DiskError) {
@@ -302,9 +308,14 @@ actor UploadQueueActor {
         do throws(DiskError) {
             let captured = try await persist { () async throws(DiskError) in try await self.cache.capture(chunk) }
             let base = try await persist { () async throws(DiskError) in try await self.remote.entry(for: chunk) }
+            var lost: PageSet?
             if let base, !captured.present.isFull {
-                try await persist { () async throws(DiskError) in try await self.complete(captured, from: base) }
+                let start = ContinuousClock.now
+                lost = try await persist { () async throws(DiskError) in
+                    try await self.complete(captured, from: base, givingUp: start.duration(to: .now) >= self.patience)
+                }
             }
+            let lostPages = lost
             let encoded: (object: [UInt8], entry: MapEntry)?
             do throws(FormatError) {
                 let id = remote.id
@@ -312,6 +323,7 @@ actor UploadQueueActor {
                 encoded = try await encoders.run { () throws(FormatError) in
                     try ChunkCoding.encode(
                         captured.buffer,
+                        lostPages: lostPages,
                         id: id,
                         chunk: chunk,
                         version: version,
@@ -331,33 +343,91 @@ actor UploadQueueActor {
                 return receipt
             }
             if Faults.breaks(.rule7) { await cache.cleanTooEarly(chunk) }
-            return .success(Uploaded(chunk: chunk, entry: entry, receipt: receipt, replaced: base))
+            // Somebody may still find the object that should be there, and put it back.
+            let keepsBase = lostPages != nil
+            return .success(
+                Uploaded(chunk: chunk, entry: entry, receipt: receipt, replaced: base, keepsReplaced: keepsBase)
+            )
         } catch {
             return .failure(error)
         }
     }
 
     /// Fills the pages that are not in the cache from the chunk's last object.
-    private nonisolated func complete(_ captured: CapturedChunk, from base: MapEntry) async throws(DiskError) {
+    ///
+    /// - Parameter givingUp: whether pages that are lost with that object are given up. One lost object must not keep
+    ///   the whole disk from being committed for ever.
+    /// - Returns: the pages that are lost; nil when there are none.
+    /// - Throws: `corrupt` when pages are lost that are not to be given up yet.
+    private nonisolated func complete(
+        _ captured: CapturedChunk,
+        from base: MapEntry,
+        givingUp: Bool
+    ) async throws(DiskError) -> PageSet? {
         let geometry = plane.geometry
         let missing = captured.present.inverse
+        var lost = PageSet(pageCount: geometry.pagesPerChunk)
+        if let known = base.lostPages { lost = known.intersection(missing) }
         var frames = PageSet(pageCount: geometry.framesPerChunk)
-        for run in missing.runs {
+        for run in missing.subtracting(lost).runs {
             frames.insert(run.lowerBound / geometry.pagesPerFrame..<(run.upperBound - 1) / geometry.pagesPerFrame + 1)
         }
         for run in frames.runs {
-            guard let raw = try await remote.frames(of: captured.chunk, entry: base, run) else {
-                throw DiskError(.internal, "The base of \(captured.chunk) was replaced by somebody else.")
+            do throws(DiskError) {
+                try await fill(captured, missing, from: base, run)
+            } catch {
+                guard error.kind == .corrupt, givingUp else { throw error }
+                lost.formUnion(try await fillWhatIsSound(captured, missing, from: base, run))
             }
-            let first = run.lowerBound * geometry.pagesPerFrame
-            for page in first..<run.upperBound * geometry.pagesPerFrame where missing.contains(page) {
-                let source = (page - first) * DiskGeometry.pageBytes
-                let target = page * DiskGeometry.pageBytes
-                captured.buffer.bytes.baseAddress!.advanced(by: target).copyMemory(
-                    from: raw.bytes.baseAddress!.advanced(by: source),
-                    byteCount: DiskGeometry.pageBytes
-                )
+        }
+        return lost.isEmpty ? nil : lost
+    }
+
+    /// Frame by frame, so that a damaged one costs its own pages alone.
+    ///
+    /// - Returns: the pages that are lost.
+    private nonisolated func fillWhatIsSound(
+        _ captured: CapturedChunk,
+        _ missing: PageSet,
+        from base: MapEntry,
+        _ frames: Range<Int>
+    ) async throws(DiskError) -> PageSet {
+        let geometry = plane.geometry
+        var lost = PageSet(pageCount: geometry.pagesPerChunk)
+        for frame in frames {
+            do throws(DiskError) {
+                try await fill(captured, missing, from: base, frame..<frame + 1)
+            } catch {
+                guard error.kind == .corrupt else { throw error }
+                lost.insert(frame * geometry.pagesPerFrame..<(frame + 1) * geometry.pagesPerFrame)
             }
+        }
+        lost = lost.intersection(missing)
+        logger.critical(
+            "pages are given up: the object that held them is lost",
+            metadata: ["chunk": "\(captured.chunk)", "pages": "\(lost.count)"]
+        )
+        return lost
+    }
+
+    private nonisolated func fill(
+        _ captured: CapturedChunk,
+        _ missing: PageSet,
+        from base: MapEntry,
+        _ frames: Range<Int>
+    ) async throws(DiskError) {
+        let geometry = plane.geometry
+        guard let raw = try await remote.frames(of: captured.chunk, entry: base, frames) else {
+            throw DiskError(.internal, "The base of \(captured.chunk) was replaced by somebody else.")
+        }
+        let first = frames.lowerBound * geometry.pagesPerFrame
+        for page in first..<frames.upperBound * geometry.pagesPerFrame where missing.contains(page) {
+            let source = (page - first) * DiskGeometry.pageBytes
+            let target = page * DiskGeometry.pageBytes
+            captured.buffer.bytes.baseAddress!.advanced(by: target).copyMemory(
+                from: raw.bytes.baseAddress!.advanced(by: source),
+                byteCount: DiskGeometry.pageBytes
+            )
         }
     }
 
@@ -370,7 +440,7 @@ actor UploadQueueActor {
             if chunk.entry == nil, chunk.replaced != nil { allocated -= 1 }
         }
         var garbage = uploaded.compactMap { chunk in
-            chunk.replaced.map { ObjectName.chunk(chunk.chunk, version: $0.version) }
+            chunk.keepsReplaced ? nil : chunk.replaced.map { ObjectName.chunk(chunk.chunk, version: $0.version) }
         }
         var checkpoint: MapState.CheckpointNodes?
         if await bitmap.isCheckpointDue {
