@@ -213,6 +213,26 @@ extension Integration {
             }
         }
 
+        @Test(.timeLimit(.minutes(1)))
+        func `right after a kill the dead daemon's mount is not taken for a living one`() async throws {
+            try await DaemonUnderTest.use("kill-attach") { daemon in
+                let remote = try await TestRemote.make(.file, for: daemon)
+                try await daemon.create("disk", size: "64M", on: remote)
+                for round in 0..<3 {
+                    let image = try await daemon.attachImage("disk")
+                    // The kernel now knows the attributes of image and folder for a second.
+                    let folder = URL(fileURLWithPath: image).deletingLastPathComponent().path
+                    _ = try await blocking { (try FileStatus.of(image), try FileStatus.of(folder)) }
+                    try await daemon.crash()
+                    try await burnDown(daemon)
+                    try await daemon.importDisk("disk", from: remote)
+                    let answer = try await daemon.ctl(["attach", "disk", "--fs", "none", "--takeover"])
+                    #expect(answer.isSuccess, "round \(round): \(answer)")
+                }
+                try await daemon.mustCtl("detach", "disk")
+            }
+        }
+
         /// The machine is lost: state and cache are gone, the daemon is dead.
         private func burnDown(_ daemon: DaemonUnderTest) async throws {
             try FileManager.default.removeItem(atPath: daemon.stateDirectory)

@@ -49,12 +49,13 @@ package struct StaleMounts: Sendable {
         }
     }
 
-    /// A FUSE mount whose daemon is gone answers everything with ENOTCONN. Asked by a child, because a daemon that
-    /// hangs would let the one who asks hang too.
+    /// A FUSE mount whose daemon is gone answers with ENOTCONN what the kernel has to ask. It asks for every statfs,
+    /// while attributes may be known for another second. Asked by a child, because a daemon that hangs would let the
+    /// one who asks hang too.
     private func refuseLiving() throws(HostError) {
         guard let entry = try MountTable.current().entry(at: fuseFolder), entry.isFuse else { return }
         do throws(HostError) {
-            _ = try runTool(["stat", "--format=%i", "--", fuseFolder], timeoutSeconds: Self.askSeconds)
+            _ = try runTool(["stat", "--file-system", "--format=%T", "--", fuseFolder], timeoutSeconds: Self.askSeconds)
         } catch {
             if error.message.contains("\(Errno.notConnected.text)") { return }
         }
