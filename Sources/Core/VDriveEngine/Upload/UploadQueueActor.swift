@@ -14,17 +14,17 @@ internal import VDriveStore
 /// A step that fails is tried again for ever, with the same bytes: what was captured exists only here. Only the end of
 /// the daemon gives an epoch up; its pages are still dirty then, and the next start seals them anew.
 actor UploadQueueActor {
-    private let plane: DataPlane
-    private let cache: CacheActor
-    private let remote: RemoteActor
+    let plane: DataPlane
+    let cache: CacheActor
+    let remote: RemoteActor
     private let bitmap: BitmapActor
     private let fence: Fence
     private let garbage: GarbageCollector
-    private let encoders: BlockingThreads
-    private let logger: Logger
+    let encoders: BlockingThreads
+    let logger: Logger
     private let now: @Sendable () -> UInt64
     /// How long a lost object may hold up everything else.
-    private let patience: Duration
+    let patience: Duration
     /// What an attach without its remote has left to do: claiming the term.
     typealias Establisher = @Sendable () async throws(DiskError) -> Superblock
     private let establish: Establisher?
@@ -262,15 +262,6 @@ actor UploadQueueActor {
 
     // MARK: An epoch
 
-    private struct Uploaded: Sendable {
-        var chunk: ChunkIndex
-        var entry: MapEntry?
-        var receipt: UploadedReceipt?
-        var replaced: MapEntry?
-        /// Not garbage, though nothing refers to it any more.
-        var keepsReplaced = false
-    }
-
     private func upload(_ sealed: SealedEpoch) async throws(DiskError) {
         let version = ObjectVersion(term: superblock.term, epoch: sealed.epoch)
         pendingBytes = UInt64(sealed.chunks.count * plane.geometry.chunkBytes)
@@ -299,136 +290,6 @@ actor UploadQueueActor {
         var uploaded: [Uploaded] = []
         for result in results { uploaded.append(try result.get()) }
         return uploaded.sorted { $0.chunk < $1.chunk }
-    }
-
-    private nonisolated func putChunk(
-        _ chunk: ChunkIndex,
-        _ version: ObjectVersion
-    ) async -> Result<Uploaded, DiskError> {
-        do throws(DiskError) {
-            let captured = try await persist { () async throws(DiskError) in try await self.cache.capture(chunk) }
-            let base = try await persist { () async throws(DiskError) in try await self.remote.entry(for: chunk) }
-            var lost: PageSet?
-            if let base, !captured.present.isFull {
-                let start = ContinuousClock.now
-                lost = try await persist { () async throws(DiskError) in
-                    try await self.complete(captured, from: base, givingUp: start.duration(to: .now) >= self.patience)
-                }
-            }
-            let lostPages = lost
-            let encoded: (object: [UInt8], entry: MapEntry)?
-            do throws(FormatError) {
-                let id = remote.id
-                let geometry = plane.geometry
-                encoded = try await encoders.run { () throws(FormatError) in
-                    try ChunkCoding.encode(
-                        captured.buffer,
-                        lostPages: lostPages,
-                        id: id,
-                        chunk: chunk,
-                        version: version,
-                        geometry: geometry
-                    )
-                }
-            } catch {
-                throw DiskError(.internal, error.description)
-            }
-            guard let (object, entry) = encoded else {
-                return .success(Uploaded(chunk: chunk, entry: nil, receipt: nil, replaced: base))
-            }
-            let receipt = try await persist { () async throws(DiskError) in
-                try await Faults.at(.putBeforeChunk)
-                let receipt = try await self.remote.put(.chunk(chunk, version: version), object)
-                try await Faults.at(.putAfterChunk)
-                return receipt
-            }
-            if Faults.breaks(.rule7) { await cache.cleanTooEarly(chunk) }
-            // Somebody may still find the object that should be there, and put it back.
-            let keepsBase = lostPages != nil
-            return .success(
-                Uploaded(chunk: chunk, entry: entry, receipt: receipt, replaced: base, keepsReplaced: keepsBase)
-            )
-        } catch {
-            return .failure(error)
-        }
-    }
-
-    /// Fills the pages that are not in the cache from the chunk's last object.
-    ///
-    /// - Parameter givingUp: whether pages that are lost with that object are given up. One lost object must not keep
-    ///   the whole disk from being committed for ever.
-    /// - Returns: the pages that are lost; nil when there are none.
-    /// - Throws: `corrupt` when pages are lost that are not to be given up yet.
-    private nonisolated func complete(
-        _ captured: CapturedChunk,
-        from base: MapEntry,
-        givingUp: Bool
-    ) async throws(DiskError) -> PageSet? {
-        let geometry = plane.geometry
-        let missing = captured.present.inverse
-        var lost = PageSet(pageCount: geometry.pagesPerChunk)
-        if let known = base.lostPages { lost = known.intersection(missing) }
-        var frames = PageSet(pageCount: geometry.framesPerChunk)
-        for run in missing.subtracting(lost).runs {
-            frames.insert(run.lowerBound / geometry.pagesPerFrame..<(run.upperBound - 1) / geometry.pagesPerFrame + 1)
-        }
-        for run in frames.runs {
-            do throws(DiskError) {
-                try await fill(captured, missing, from: base, run)
-            } catch {
-                guard error.kind == .corrupt, givingUp else { throw error }
-                lost.formUnion(try await fillWhatIsSound(captured, missing, from: base, run))
-            }
-        }
-        return lost.isEmpty ? nil : lost
-    }
-
-    /// Frame by frame, so that a damaged one costs its own pages alone.
-    ///
-    /// - Returns: the pages that are lost.
-    private nonisolated func fillWhatIsSound(
-        _ captured: CapturedChunk,
-        _ missing: PageSet,
-        from base: MapEntry,
-        _ frames: Range<Int>
-    ) async throws(DiskError) -> PageSet {
-        let geometry = plane.geometry
-        var lost = PageSet(pageCount: geometry.pagesPerChunk)
-        for frame in frames {
-            do throws(DiskError) {
-                try await fill(captured, missing, from: base, frame..<frame + 1)
-            } catch {
-                guard error.kind == .corrupt else { throw error }
-                lost.insert(frame * geometry.pagesPerFrame..<(frame + 1) * geometry.pagesPerFrame)
-            }
-        }
-        lost = lost.intersection(missing)
-        logger.critical(
-            "pages are given up: the object that held them is lost",
-            metadata: ["chunk": "\(captured.chunk)", "pages": "\(lost.count)"]
-        )
-        return lost
-    }
-
-    private nonisolated func fill(
-        _ captured: CapturedChunk,
-        _ missing: PageSet,
-        from base: MapEntry,
-        _ frames: Range<Int>
-    ) async throws(DiskError) {
-        let geometry = plane.geometry
-        guard let raw = try await remote.frames(of: captured.chunk, entry: base, frames) else {
-            throw DiskError(.internal, "The base of \(captured.chunk) was replaced by somebody else.")
-        }
-        let first = frames.lowerBound * geometry.pagesPerFrame
-        for page in first..<frames.upperBound * geometry.pagesPerFrame where missing.contains(page) {
-            let source = (page - first) * DiskGeometry.pageBytes
-            let target = page * DiskGeometry.pageBytes
-            captured.buffer.bytes.baseAddress!.advanced(by: target).copyMemory(
-                from: raw.bytes.baseAddress!.advanced(by: source),
-                byteCount: DiskGeometry.pageBytes
-            )
-        }
     }
 
     private func commit(_ uploaded: [Uploaded], at version: ObjectVersion) async throws(DiskError) {
@@ -507,7 +368,7 @@ actor UploadQueueActor {
 
     /// Tries a step until it succeeds: remote trouble is never data trouble. Those who wait for a sync are told at the
     /// first failure; what makes trying useless (fenced, an internal error) is thrown.
-    private nonisolated func persist<Value: Sendable>(
+    nonisolated func persist<Value: Sendable>(
         _ step: @Sendable () async throws(DiskError) -> Value
     ) async throws(DiskError) -> Value {
         while true {
