@@ -55,7 +55,10 @@ package struct StaleMounts: Sendable {
     private func refuseLiving() throws(HostError) {
         guard let entry = try MountTable.current().entry(at: fuseFolder), entry.isFuse else { return }
         do throws(HostError) {
-            _ = try runTool(["stat", "--file-system", "--format=%T", "--", fuseFolder], timeoutSeconds: Self.askSeconds)
+            _ = try runTool(
+                ["stat", "--file-system", "--format=%T", "--", fuseFolder],
+                timeoutSeconds: Self.askSeconds
+            )
         } catch {
             if error.message.contains("\(Errno.notConnected.text)") { return }
         }
