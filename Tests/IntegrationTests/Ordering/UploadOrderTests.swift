@@ -124,7 +124,8 @@ extension Integration.OrderingRules {
                     try await Task.sleep(for: .milliseconds(20))
                 }
                 // The answer to the upload is on its way through the engine.
-                for _ in 0..<20 where try await daemon.evictQuietly() == 0 {
+                for _ in 0..<20 {
+                    if try await daemon.evictQuietly() > 0 { break }
                     try await Task.sleep(for: .milliseconds(50))
                 }
                 try await daemon.crash()
