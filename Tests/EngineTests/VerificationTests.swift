@@ -144,3 +144,60 @@ import VDriveTestKit
         try await world.detach()
     }
 }
+
+/// Reads go around a cache that has no room, and a cache that holds other bytes than it should is healed.
+@Suite struct BypassTests {
+    private typealias World = VerificationTests
+
+    @Test("a cache full of dirty data and a remote that takes nothing do not keep a cold read waiting")
+    func fullOfDirty() async throws {
+        let store = FaultyStore(MemoryStore())
+        let world = try await EngineWorld(store: store, diskBytes: 16 << 20, chunkBytes: 1 << 20, cacheBytes: 4 << 20)
+        try await world.attach()
+        let bytes = World.noise(1 << 20, seed: 5)
+        try await world.write(15 << 20, bytes)
+        try await world.write(14 << 20, bytes)
+        try await world.disk.sync()
+        #expect(try await world.disk.evict(wait: true) > 0)
+        store.add(.init(.put, .failBefore(StoreError(.full, "There is no room."))))
+        // Two pages of the cold chunk are newer here.
+        let newer = World.noise(8192, seed: 6)
+        try await world.write(15 << 20 + 4096, newer)
+        let writers = Task {
+            for chunk in 0..<6 { try await world.write(UInt64(chunk) << 20, bytes) }
+        }
+        while await world.disk.status().dirtyBytes < 3 << 20 { try await Task.sleep(for: .milliseconds(5)) }
+        try await Task.sleep(for: .milliseconds(300))
+        var expected = bytes
+        expected.replaceSubrange(4096..<12288, with: newer)
+        let start = ContinuousClock.now
+        for offset in [0, 300_000, 900_000] {
+            let found = try await world.read(15 << 20 + UInt64(offset), 100_000)
+            #expect(same(found, Array(expected[offset..<offset + 100_000])), "at \(offset)")
+        }
+        // Over a border between chunks.
+        let border = try await world.read(15 << 20 - 50_000, 100_000)
+        #expect(same(border, Array(bytes[((1 << 20) - 50_000)...]) + Array(expected[..<50_000])))
+        #expect(start.duration(to: .now) < .seconds(4), "an upload is tried again after 5 seconds")
+        store.clear()
+        try await writers.value
+        try await world.disk.sync()
+        #expect(try await same(world.read(15 << 20, 1 << 20), expected))
+        try await world.detach()
+    }
+
+    @Test("a clean chunk that cannot be read is dropped and fetched again")
+    func unreadableChunk() async throws {
+        let (world, bytes) = try await World.coldWorld(MemoryStore())
+        #expect(try await same(world.read(0, World.chunkBytes), Array(bytes[..<World.chunkBytes])))
+        let cached = try OpenFile.open(world.folder + "/cache/cache.0000", flags: 2)
+        // Behind the engine's back: what is beyond the end cannot be read.
+        try cached.truncate(to: 1000)
+        // Of two chunks, the second is not here: the slow path reads the first.
+        let start = World.chunkBytes - 100_000
+        #expect(try await same(world.read(UInt64(start), 200_000), Array(bytes[start..<start + 200_000])))
+        let found = try await world.read(0, 300_000)
+        #expect(same(found, Array(bytes[..<300_000])))
+        try await world.detach()
+    }
+}

@@ -164,6 +164,19 @@ final class StampedPages: Sendable {
         }
     }
 
+    /// How many writes there were.
+    var sequence: UInt64 { state.withLock { $0.sequence } }
+
+    /// Writes all pages of regions anew, and flushes.
+    func rewrite(_ image: String, regions: Range<Int>) async throws {
+        try await blocking { [self] in
+            let file = try ImageFile(image)
+            let pages = regions.lowerBound * Self.pagesPerRegion..<regions.upperBound * Self.pagesPerRegion
+            for page in pages { try write(file, page) }
+            try file.file.sync()
+        }
+    }
+
     /// Writes pages of a region anew for a while, with a flush now and then.
     ///
     /// - Returns: how many.

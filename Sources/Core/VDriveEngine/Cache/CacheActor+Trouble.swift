@@ -15,8 +15,8 @@ internal import VDriveModel
 /// later one would succeed falsely: nothing is recorded any more, nothing uploaded, writes and flushes fail, and the
 /// stop is no clean one. Reads go on.
 extension CacheActor {
-    /// Below this the filesystem counts as full, in bytes.
-    private static let fullBelowBytes: UInt64 = 1 << 20
+    /// Below this the filesystem counts as full, in bytes: ext4 keeps up to 16 MiB back even from root.
+    private static let fullBelowBytes: UInt64 = 24 << 20
 
     static func isNoSpace(_ error: Errno) -> Bool { error == .noSpace || error == .diskQuotaExceeded }
 
