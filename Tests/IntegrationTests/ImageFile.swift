@@ -11,6 +11,12 @@ struct ImageFile: Sendable {
     static let keepSize: CInt = 1
     static let punchHole: CInt = 2
     static let zeroRange: CInt = 16
+    /// O_DIRECT, which the Glibc module does not show.
+    #if arch(arm64)
+        static let direct: CInt = 0o200000
+    #else
+        static let direct: CInt = 0o40000
+    #endif
 
     let file: OpenFile
 

@@ -102,13 +102,23 @@ extension CacheActor {
             chosen.append(chunk)
         }
         for chunk in skipped { policy.admit(chunk, tick: lastAccess(chunk)) }
+        let checked = chosen.count
+        // What an unclean stop left may fill the whole cache, and nobody may ever touch it.
+        for chunk in unverified {
+            guard pages < wanted, chosen.count < EngineLimits.evictionChunksMax else { break }
+            guard locks.tryAcquire(chunk) else { continue }
+            pages += geometry.pagesPerChunk
+            chosen.append(chunk)
+        }
         guard !chosen.isEmpty else { return 0 }
         for chunk in chosen { await close(chunk) }
         do throws(DiskError) {
             try await forgetAndPunch(chosen)
+            unverified.subtract(chosen[checked...])
         } catch {
             if error.kind != .outOfSpace { logger.error("eviction failed", metadata: ["error": "\(error)"]) }
-            for chunk in chosen {
+            for chunk in chosen[checked...] { open(chunk) }
+            for chunk in chosen[..<checked] {
                 open(chunk)
                 policy.admit(chunk, tick: lastAccess(chunk))
             }
