@@ -14,7 +14,7 @@ import VDriveTestKit
     /// nobody has looked at must not count as checked.
     @Test("a clean stop after an unclean one does not vouch for what was not checked in between")
     func uncheckedChunks() async throws {
-        let world = try await EngineWorld(chunkBytes: 64 << 10)
+        let world = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await world.attach()
         for chunk in 0..<64 { try await world.write(UInt64(chunk) << 16, fill(UInt8(chunk + 1))) }
         try await world.disk.sync()
@@ -33,7 +33,7 @@ import VDriveTestKit
 
     @Test("a clean chunk damaged on the local disk is fetched again after a crash")
     func localDamage() async throws {
-        let world = try await EngineWorld(chunkBytes: 64 << 10)
+        let world = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await world.attach()
         for chunk in 0..<8 { try await world.write(UInt64(chunk) << 16, fill(UInt8(chunk + 1))) }
         try await world.disk.sync()
@@ -52,7 +52,7 @@ import VDriveTestKit
 
     @Test("lost metadata is built anew; what the cache held is put aside, and said")
     func lostMetadata() async throws {
-        let world = try await EngineWorld(chunkBytes: 64 << 10)
+        let world = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await world.attach()
         try await world.write(0, fill(1))
         try await world.disk.sync()
@@ -73,7 +73,7 @@ import VDriveTestKit
 
     @Test("damaged metadata is refused, until a person gives the local changes up")
     func damagedMetadata() async throws {
-        let world = try await EngineWorld(chunkBytes: 64 << 10)
+        let world = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await world.attach()
         try await world.write(0, fill(1))
         try await world.detach()
@@ -93,7 +93,7 @@ import VDriveTestKit
     @Test("with the remote away a held disk is served and written; the term is claimed when it is back")
     func offlineStart() async throws {
         let store = FaultyStore(MemoryStore())
-        let world = try await EngineWorld(store: store, chunkBytes: 64 << 10)
+        let world = try await EngineWorld(store: store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await world.attach()
         for chunk in 0..<8 { try await world.write(UInt64(chunk) << 16, fill(UInt8(chunk + 1))) }
         try await world.disk.sync()
@@ -123,7 +123,7 @@ import VDriveTestKit
     @Test("with the remote away a disk that was given back is not served: another machine may have written")
     func offlineReleased() async throws {
         let store = FaultyStore(MemoryStore())
-        let world = try await EngineWorld(store: store, chunkBytes: 64 << 10)
+        let world = try await EngineWorld(store: store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await world.attach()
         try await world.write(0, fill(1))
         try await world.detach()
@@ -138,8 +138,8 @@ import VDriveTestKit
     func offlineDivergence() async throws {
         let inner = MemoryStore()
         let store = FaultyStore(inner)
-        let one = try await EngineWorld(store: store, chunkBytes: 64 << 10)
-        let two = try await EngineWorld(store: inner, chunkBytes: 64 << 10)
+        let one = try await EngineWorld(store: store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        let two = try await EngineWorld(store: inner, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await one.attach()
         try await one.write(0, fill(1))
         try await one.disk.sync()

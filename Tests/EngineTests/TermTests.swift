@@ -22,8 +22,8 @@ import VDriveTestKit
 
     @Test("a disk that was not detached elsewhere is refused, and the refusal names its owner")
     func refused() async throws {
-        let one = try await EngineWorld(chunkBytes: 64 << 10)
-        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10)
+        let one = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await one.attach()
         let error = try #require(await attachError(two))
         #expect(error.kind == .refused)
@@ -41,7 +41,7 @@ import VDriveTestKit
 
     @Test("the same state directory goes on after a crash, without being asked")
     func sameHolder() async throws {
-        let world = try await EngineWorld(chunkBytes: 64 << 10)
+        let world = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await world.attach()
         try await world.write(0, fill(3))
         try await world.flush()
@@ -54,8 +54,8 @@ import VDriveTestKit
 
     @Test("who is taken over finds out at its next commit, keeps its data, and can neither write nor go on")
     func takeover() async throws {
-        let one = try await EngineWorld(chunkBytes: 64 << 10)
-        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10)
+        let one = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await one.attach()
         try await one.write(0, fill(1))
         try await one.disk.sync()
@@ -86,8 +86,8 @@ import VDriveTestKit
 
     @Test("who has nothing to commit finds out when it is asked to sync")
     func idleOwner() async throws {
-        let one = try await EngineWorld(chunkBytes: 64 << 10)
-        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10)
+        let one = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await one.attach()
         try await one.disk.sync()
         #expect(await attachError(two, AttachIntent(takesOver: true)) == nil)
@@ -99,7 +99,7 @@ import VDriveTestKit
 
     @Test("discarding is for divergence alone: what only this machine has is not thrown away by it")
     func discardingNothing() async throws {
-        let world = try await EngineWorld(chunkBytes: 64 << 10)
+        let world = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await world.attach()
         try await world.write(0, fill(5))
         try await world.flush()
@@ -111,8 +111,8 @@ import VDriveTestKit
 
     @Test("an owner that was taken over, and nothing written, goes on with its changes")
     func nothingWritten() async throws {
-        let one = try await EngineWorld(chunkBytes: 64 << 10)
-        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10)
+        let one = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await one.attach()
         try await one.write(0, fill(1))
         try await one.flush()
@@ -127,8 +127,8 @@ import VDriveTestKit
     /// Without the kept state the fenced machine's half-written chunks would have lost their other halves.
     @Test("after a takeover the former owner's state is still whole, and can be copied to a new disk")
     func keptState() async throws {
-        let one = try await EngineWorld(chunkBytes: 64 << 10)
-        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10)
+        let one = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await one.attach()
         for chunk in 0..<200 { try await one.write(UInt64(chunk) << 16, fill(UInt8(chunk + 1))) }
         try await one.disk.sync()
@@ -148,7 +148,7 @@ import VDriveTestKit
 
         #expect(await attachError(one)?.kind == .diverged)
         try await one.openLocal()
-        let target = try await EngineWorld(chunkBytes: 64 << 10)
+        let target = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await target.attach()
         try await one.disk.copy(to: target.disk) { _ in }
         try await target.disk.sync()
@@ -165,8 +165,8 @@ import VDriveTestKit
 
     @Test("an attempt that the divergence refuses takes nothing away from the owner")
     func refusedBeforeClaim() async throws {
-        let one = try await EngineWorld(chunkBytes: 64 << 10)
-        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10)
+        let one = try await EngineWorld(chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        let two = try await EngineWorld(store: one.store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await one.attach()
         try await one.write(0, fill(1))
         try await one.flush()
@@ -184,8 +184,8 @@ import VDriveTestKit
     @Test("a server without an exclusive operation: only the same holder goes on by itself")
     func nothingExclusive() async throws {
         let plain = NothingExclusiveStore()
-        let one = try await EngineWorld(store: plain, chunkBytes: 64 << 10)
-        let two = try await EngineWorld(store: plain, chunkBytes: 64 << 10)
+        let one = try await EngineWorld(store: plain, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        let two = try await EngineWorld(store: plain, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
         try await one.attach()
         try await one.detach()
         try await one.attach()
