@@ -5,7 +5,8 @@
 package enum FaultPoint: String, CaseIterable, Sendable {
     // MARK: Flush, and every other record of pages (ordering rules 1 and 3)
 
-    /// Nothing of the flush is promised: pages are what the last flush recorded, or newer.
+    /// Nothing of the flush is promised: pages are what the last flush recorded, or newer. A failure here counts as a
+    /// failed fdatasync: the disk fails until the next attach.
     case flushBeforeDataSync = "flush.before-data-sync"
     /// Bytes are durable, LMDB does not name them: an unclean start punches or drops them; older flushes hold.
     case flushAfterDataSync = "flush.after-data-sync"
