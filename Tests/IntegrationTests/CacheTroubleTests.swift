@@ -300,13 +300,12 @@ private struct CacheScene {
         #expect(try await daemon.status("disk").device == nil)
     }
 
-    /// The whole disk is right, also from the remote alone.
+    /// The whole disk is right, from the remote alone.
     func end() async throws {
-        for round in 0..<2 {
-            for region in 0..<model.regions {
-                #expect(try await model.wrongPages(image, region: region) == [], "region \(region), round \(round)")
-            }
-            try await daemon.mustCtl("cache", "evict", "disk")
+        try await daemon.mustCtl("sync", "disk")
+        try await daemon.mustCtl("cache", "evict", "disk")
+        for region in 0..<model.regions {
+            #expect(try await model.wrongPages(image, region: region) == [], "region \(region)")
         }
         try await daemon.mustCtl("detach", "disk")
         try await daemon.terminate()

@@ -217,7 +217,7 @@ final class StampedPages: Sendable {
                 let bytes = try file.read(at: UInt64(first * Self.pageBytes), count: 16 * Self.pageBytes)
                 for page in first..<first + 16 {
                     let found = bytes[(page - first) * Self.pageBytes..<(page - first + 1) * Self.pageBytes]
-                    let isRight = found.elementsEqual(Self.content(page, written[page]))
+                    let isRight = Array(found) == Self.content(page, written[page])
                     if !isRight { wrong.append(page) }
                 }
             }
