@@ -74,7 +74,6 @@ extension Integration {
                 #expect(replayed > commits.count / 2, "hardly any commit has a journal to replay")
                 TortureForm.report(
                     "every commit:",
-                    seed: form.seed,
                     ["commits": commits.count, "replayed": replayed]
                 )
             }

@@ -58,7 +58,6 @@ extension Integration {
                     try await Self.comeBack(world, moment)
                     TortureForm.report(
                         "fault \(moment):",
-                        seed: seed,
                         [
                             "kills": 1, "remotes": form.isLong ? 2 : 1,
                             "flushes": world.shadow.with { $0.acknowledgedFlushes },

@@ -48,7 +48,6 @@ extension Integration {
                 #expect(steps > 0, "nothing was acknowledged")
                 TortureForm.report(
                     "\(workload.rawValue):",
-                    seed: seed,
                     ["kills": Self.kills, "remotes": Self.kills, "steps": steps]
                 )
             }

@@ -49,7 +49,6 @@ extension Integration {
                 try await daemon.mustCtl("detach", TortureWorld.disk)
                 TortureForm.report(
                     "kill \(run.testDescription):",
-                    seed: seed,
                     [
                         "kills": run.rounds, "remotes": remotes,
                         "flushes": world.shadow.with { $0.acknowledgedFlushes },

@@ -58,7 +58,6 @@ extension Integration {
             }
             TortureForm.report(
                 "power cut \(name):",
-                seed: world.seed,
                 ["cuts": cuts, "remotes": remotes, "flushes": world.shadow.with { $0.acknowledgedFlushes }]
             )
         }

@@ -8,7 +8,8 @@ struct TortureForm: Sendable {
 
     let isLong: Bool
     private let count: Int?
-    /// Of every random decision of a run; the writers' timing is beyond it.
+    /// The seed of the whole run. Every test makes its own of it, by the place that it has among the others; how the
+    /// writers' calls and the blows fall together in time is beyond any seed.
     let seed: UInt64
 
     init(_ environment: [String: String]) {
@@ -20,8 +21,8 @@ struct TortureForm: Sendable {
     func rounds(short: Int, long: Int) -> Int { isLong ? count ?? long : short }
 
     /// A figure that `contrib/torture` adds up.
-    static func report(_ test: String, seed: UInt64, _ figures: KeyValuePairs<String, Int>) {
-        say("torture \(test) seed=\(seed) " + figures.map { "\($0.key)=\($0.value)" }.joined(separator: " "))
+    static func report(_ test: String, _ figures: KeyValuePairs<String, Int>) {
+        say("torture \(test) seed=\(current.seed) " + figures.map { "\($0.key)=\($0.value)" }.joined(separator: " "))
     }
 }
 
@@ -29,8 +30,9 @@ struct TortureForm: Sendable {
 struct TortureFailure: Error, CustomStringConvertible {
     let description: String
 
-    init(_ moment: String, seed: UInt64, _ complaints: [String]) {
+    init(_ moment: String, _ complaints: [String]) {
+        let seed = TortureForm.current.seed
         let first = complaints.prefix(12).joined(separator: "\n  ")
-        description = "seed \(seed), \(moment): \(complaints.count) complaints\n  \(first)"
+        description = "VDRIVE_SEED=\(seed), \(moment): \(complaints.count) complaints\n  \(first)"
     }
 }

@@ -81,7 +81,7 @@ struct TortureWorld: Sendable {
                 whistle.blow()
                 var ends: [StampedWriter.End] = []
                 while let end = try? await group.next() { if let end { ends.append(end) } }
-                throw TortureFailure("under load", seed: seed, ["\(error)", "the writers: \(ends)"])
+                throw TortureFailure("under load", ["\(error)", "the writers: \(ends)"])
             }
             whistle.blow()
             return try await group.reduce(into: []) { ends, end in if let end { ends.append(end) } }
@@ -147,7 +147,7 @@ struct TortureWorld: Sendable {
         _ = try await daemon.waitUntilAttached(Self.disk)
         let found = try await snapshot()
         let complaints = shadow.with { $0.complaints(about: found) }
-        guard complaints.isEmpty else { throw TortureFailure("\(moment), checker A", seed: seed, complaints) }
+        guard complaints.isEmpty else { throw TortureFailure("\(moment), checker A", complaints) }
         shadow.with { $0.beginRound(with: found) }
         guard isTwofold else { return }
         try await evict(wait: true)
@@ -155,7 +155,7 @@ struct TortureWorld: Sendable {
         let changed = zip(found.numbers, again.numbers).enumerated().filter { $1.0 != $1.1 }
             .map { "sector \($0) showed \($1.0), and \($1.1) after an eviction" }
         guard changed.isEmpty, again.damage.isEmpty else {
-            throw TortureFailure("\(moment), read again", seed: seed, again.damage + changed)
+            throw TortureFailure("\(moment), read again", again.damage + changed)
         }
     }
 
@@ -185,7 +185,7 @@ struct TortureWorld: Sendable {
             return try await blocking { try DiskSnapshot(of: image, disk: shadow.layout) }
         }
         if case .wrong(let complaints) = kept.shadow.judge(found) {
-            throw TortureFailure("\(moment), checker B", seed: seed, complaints)
+            throw TortureFailure("\(moment), checker B", complaints)
         }
         try FileManager.default.removeItem(at: kept.folder)
     }
