@@ -28,8 +28,13 @@ package struct CuttableFilesystem: Sendable {
         return made
     }
 
-    /// The loop device goes with the mount.
-    private func mount() async throws { try await mustRun(["mount", "-o", "loop", image, mountPoint]) }
+    /// Each mount has a loop device of its own, which goes with it. `mount -o loop` would take the old device again,
+    /// and with it the filesystem that was shut down, if a copy of its mount lives on in somebody's mount namespace.
+    private func mount() async throws {
+        let device = try await mustRun(["losetup", "--find", "--show", image]).filter { $0 != "\n" }
+        defer { _ = try? runProgramBlocking(["losetup", "--detach", device]) }
+        try await mustRun(["mount", device, mountPoint])
+    }
 
     // SAFETY: a function of the C library, looked up once; the shutdown reads four bytes from where the pointer points.
     nonisolated(unsafe) private static let ioctl = unsafeBitCast(
