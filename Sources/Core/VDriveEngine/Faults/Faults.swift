@@ -88,7 +88,8 @@ package enum Faults {
             kill(getpid(), SIGKILL)
             // The signal may reach another thread first; nothing more may happen on this one.
             while true { pause() }
-        case .stop: kill(getpid(), SIGSTOP)
+        // To this thread: sent to the process, another one may take it, late, while this one goes on.
+        case .stop: raise(SIGSTOP)
         case .fail: return false
         case .delay: break
         }
