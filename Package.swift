@@ -10,6 +10,7 @@ struct Room {
     var folder: String
     var uses: [String] = []
     var packages: [Target.Dependency] = []
+    var resources: [Resource] = []
     var kind: Kind = .library
 
     enum Kind {
@@ -89,7 +90,9 @@ let floors: [[Room]] = [
                 "VDriveProtocol", "VDriveModel", "VDriveFormat", "VDriveStore", "VDriveEngine", "VDriveFuse",
                 "VDriveHost", "Linux",
             ],
-            packages: nio + logging + toml + lifecycle
+            packages: nio + logging + toml + lifecycle,
+            // A link to Protocol/openrpc.json: the daemon is one file, and carries the one text there is.
+            resources: [.embedInCode("openrpc.json")]
         ),
     ],
     // 6: programs
@@ -171,7 +174,15 @@ for (floor, rooms) in floors.enumerated() {
         case .c:
             targets.append(.target(name: room.name, path: path))
         case .library:
-            targets.append(.target(name: room.name, dependencies: dependencies, path: path, swiftSettings: swift))
+            targets.append(
+                .target(
+                    name: room.name,
+                    dependencies: dependencies,
+                    path: path,
+                    resources: room.resources,
+                    swiftSettings: swift
+                )
+            )
         case .program:
             targets.append(
                 .executableTarget(name: room.name, dependencies: dependencies, path: path, swiftSettings: swift)

@@ -1,5 +1,6 @@
-/// The names of all methods. A client in another language needs these, `errors.md` and the parameters.
+/// The names of all methods. `Protocol/openrpc.json` describes each; tests hold the two together.
 package enum MethodName: String, CaseIterable, Sendable {
+    case rpcDiscover = "rpc.discover"
     case daemonVersion = "daemon.version"
     case daemonHealth = "daemon.health"
     case diskCreate = "disk.create"

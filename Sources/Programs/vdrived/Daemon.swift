@@ -34,16 +34,11 @@ struct Daemon {
         )
         await registry.load()
 
-        var table = DispatchTable()
-        DaemonMethods.add(to: &table, registry: registry)
-        DiskMethods.add(to: &table, registry: registry)
-        CacheMethods.add(to: &table, registry: registry)
-
         // One event loop: the control socket is not the way of the data.
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let server = try ControlServer(
             path: socketPath,
-            table: table,
+            table: .daemon(registry: registry),
             policy: AccessPolicy(daemonUser: daemonUser),
             group: loops,
             limits: ControlServer.Limits(),

@@ -21,6 +21,9 @@ package final class ControlServer: Service, CustomStringConvertible {
         package init() {}
     }
 
+    /// Calls of one connection that run at the same time.
+    package static let callsMax = Connection.callsMax
+
     private typealias Client = (channel: NIOAsyncChannel<InboundLine, ByteBuffer>, peer: PeerCredentials)
 
     private let listening: ListeningSocket

@@ -7,11 +7,15 @@ package struct DispatchTable: Sendable {
     private typealias Call = @Sendable (JSONValue?) async -> Result<String, RPCError>
 
     private var calls: [String: Call] = [:]
+    private var keys: [String: Set<String>] = [:]
 
     package init() {}
 
     /// The names that are answered.
     package var names: Set<String> { Set(calls.keys) }
+
+    /// The names of a method's parameters; nil when there is no such method.
+    package func parameters(of method: String) -> Set<String>? { keys[method] }
 
     /// Adds a method.
     ///
@@ -22,6 +26,7 @@ package struct DispatchTable: Sendable {
     ) {
         let name = method.name.rawValue
         precondition(calls[name] == nil, "\(name) is there twice")
+        keys[name] = Method.Parameters.keys
         calls[name] = { params in await Self.run(method, params, body) }
     }
 
