@@ -6,6 +6,7 @@ import Testing
 import VDriveClient
 import VDriveControl
 import VDriveProtocol
+import VDriveTestKit
 
 @Suite("server", .timeLimit(.minutes(2)))
 struct ServerTests {
