@@ -118,6 +118,8 @@ struct Trial {
     var name: String
     var uses: [String]
     var packages: [Target.Dependency] = []
+    /// Files in its folder that are not compiled.
+    var scripts: [String] = []
 }
 
 let trials: [Trial] = [
@@ -143,7 +145,8 @@ let trials: [Trial] = [
         uses: [
             "VDriveControl", "VDriveProtocol", "VDriveClient", "VDriveModel", "VDriveStore", "Linux", "VDriveTestKit",
         ],
-        packages: nio + logging + lifecycle
+        packages: nio + logging + lifecycle,
+        scripts: ["check-openrpc.py"]
     ),
     Trial(
         name: "IntegrationTests",
@@ -206,6 +209,7 @@ for trial in trials {
             name: trial.name,
             dependencies: trial.uses.map { .target(name: $0) } + trial.packages,
             path: "Tests/\(trial.name)",
+            exclude: trial.scripts,
             swiftSettings: swift
         )
     )

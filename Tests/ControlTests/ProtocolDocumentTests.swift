@@ -1,3 +1,4 @@
+import Foundation
 import Linux
 import Logging
 import NIOCore
@@ -176,6 +177,16 @@ struct ProtocolDocumentTests {
             #expect(try document.complaints(result: result, of: "rpc.discover") == [])
         }
         #expect(document.json["info"]?["version"] == .string("\(DaemonVersion.protocolVersion)"))
+    }
+
+    @Test("another validator than ours agrees: JSON Schema draft 7, and the examples")
+    func draft7() async throws {
+        let script = SharedTools.packageFolder.appendingPathComponent("Tests/ControlTests/check-openrpc.py").path
+        let output = try await mustRun(
+            ["python3", "-W", "ignore", script, "\(ProtocolDocument.folder)/openrpc.json"]
+        )
+        let checked = try #require(Int(output.filter { $0 != "\n" }), "\(output)")
+        #expect(checked > 60)
     }
 
     @Test("the limits that README.md tells are the code's")
