@@ -29,13 +29,31 @@ package struct ControlConnection: ~Copyable {
         _ method: Method.Type,
         _ parameters: Method.Parameters
     ) throws(ControlError) -> Method.Output {
+        try Self.decode(method, from: try answer(to: method, parameters))
+    }
+
+    /// Calls a method whose parameters are known, and leaves the result as it came: also fields of it that this client
+    /// does not know yet.
+    package mutating func answer<Method: RPCMethod>(
+        to method: Method.Type,
+        _ parameters: Method.Parameters
+    ) throws(ControlError) -> JSONValue {
         let params: JSONValue
         do {
             params = try JSONValue(encoding: parameters)
         } catch {
             throw .notUnderstood("The parameters of \(method.name.rawValue) cannot be encoded.")
         }
-        let result = try call(method: method.name.rawValue, params: params)
+        return try call(method: method.name.rawValue, params: params)
+    }
+
+    /// Reads a result that `answer(to:_:)` gave.
+    ///
+    /// - Throws: `notUnderstood`.
+    package static func decode<Method: RPCMethod>(
+        _ method: Method.Type,
+        from result: JSONValue
+    ) throws(ControlError) -> Method.Output {
         do {
             return try result.decode()
         } catch {

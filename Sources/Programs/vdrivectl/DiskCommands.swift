@@ -11,10 +11,11 @@ struct Create: ParsableCommand {
     @Option(help: "A power of two from 64K to 16M; 4M when left out.") var chunkSize: Bytes?
     @OptionGroup var cache: CacheOptions
     @OptionGroup var settings: SettingOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
-        let status = try connection.call(
+        try connection.report(
             DiskCreate.self,
             DiskCreate.Parameters(
                 name: name,
@@ -26,9 +27,11 @@ struct Create: ParsableCommand {
                 credentialsFile: try absolute(cache.credentials),
                 durability: settings.durability,
                 uploadIntervalSeconds: settings.uploadInterval
-            )
-        )
-        print("created \(status.name): \(ByteSize.text(status.sizeBytes)) on \(status.remote.url)")
+            ),
+            as: output
+        ) { status in
+            "created \(status.name): \(ByteSize.text(status.sizeBytes)) on \(status.remote.url)"
+        }
     }
 }
 
@@ -39,10 +42,11 @@ struct Import: ParsableCommand {
     @Option(help: "file:///path, webdav://host:port/path or webdavs://host:port/path.") var remote: String
     @OptionGroup var cache: CacheOptions
     @OptionGroup var settings: SettingOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
-        let status = try connection.call(
+        try connection.report(
             DiskImport.self,
             DiskImport.Parameters(
                 name: name,
@@ -52,9 +56,11 @@ struct Import: ParsableCommand {
                 credentialsFile: try absolute(cache.credentials),
                 durability: settings.durability,
                 uploadIntervalSeconds: settings.uploadInterval
-            )
-        )
-        print("imported \(status.name): \(ByteSize.text(status.sizeBytes)) on \(status.remote.url)")
+            ),
+            as: output
+        ) { status in
+            "imported \(status.name): \(ByteSize.text(status.sizeBytes)) on \(status.remote.url)"
+        }
     }
 }
 
@@ -78,19 +84,22 @@ struct Configure: ParsableCommand {
 
     @Argument(help: "The disk's name.") var name: String
     @OptionGroup var settings: SettingOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
-        let status = try connection.call(
+        try connection.report(
             DiskConfigure.self,
             DiskConfigure.Parameters(
                 name: name,
                 durability: settings.durability,
                 uploadIntervalSeconds: settings.uploadInterval
-            )
-        )
-        let seconds = "\(status.uploadIntervalSeconds) s"
-        print("configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds)")
+            ),
+            as: output
+        ) { status in
+            let seconds = "\(status.uploadIntervalSeconds) s"
+            return "configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds)"
+        }
     }
 }
 
@@ -107,6 +116,7 @@ struct Attach: ParsableCommand {
     var discardLocal = false
     @Option(help: "Make a new disk of such changes first, beside this one on the remote.")
     var keepLocalAs: String?
+    @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func validate() throws {
@@ -116,7 +126,7 @@ struct Attach: ParsableCommand {
     }
 
     func run() throws {
-        let status = try connection.call(
+        try connection.report(
             DiskAttach.self,
             DiskAttach.Parameters(
                 name: name,
@@ -125,10 +135,11 @@ struct Attach: ParsableCommand {
                 takeover: takeover ? true : nil,
                 discardLocal: discardLocal ? true : nil,
                 keepLocalAs: keepLocalAs
-            )
-        )
-        let place = status.mountPoint ?? status.image ?? "its image"
-        print("attached \(status.name) at \(place)")
+            ),
+            as: output
+        ) { status in
+            "attached \(status.name) at \(status.mountPoint ?? status.image ?? "its image")"
+        }
     }
 }
 
@@ -138,11 +149,13 @@ struct Detach: ParsableCommand {
     )
 
     @Argument(help: "The disk's name.") var name: String
+    @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
-        let status = try connection.call(DiskDetach.self, DiskNameParameters(name: name))
-        print("detached \(status.name)")
+        try connection.report(DiskDetach.self, DiskNameParameters(name: name), as: output) { status in
+            "detached \(status.name)"
+        }
     }
 }
 
@@ -152,11 +165,13 @@ struct Sync: ParsableCommand {
     )
 
     @Argument(help: "The disk's name.") var name: String
+    @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
-        let status = try connection.call(DiskSync.self, DiskNameParameters(name: name))
-        print("synced \(status.name)\(status.epoch.map { ", epoch \($0)" } ?? "")")
+        try connection.report(DiskSync.self, DiskNameParameters(name: name), as: output) { status in
+            "synced \(status.name)\(status.epoch.map { ", epoch \($0)" } ?? "")"
+        }
     }
 }
 
@@ -168,11 +183,14 @@ struct Cache: ParsableCommand {
 
         @Argument(help: "The disk's name.") var name: String
         @Flag(help: "Upload what is dirty first, and drop it too.") var wait = false
+        @OptionGroup var output: OutputOptions
         @OptionGroup var connection: ConnectionOptions
 
         func run() throws {
-            let result = try connection.call(CacheEvict.self, CacheEvict.Parameters(name: name, wait: wait))
-            print("evicted \(ByteSize.text(result.evictedBytes)) of \(name)")
+            try connection.report(CacheEvict.self, CacheEvict.Parameters(name: name, wait: wait), as: output) {
+                result in
+                "evicted \(ByteSize.text(result.evictedBytes)) of \(name)"
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ struct VDriveCtl: ParsableCommand {
         version: DaemonVersion.release,
         subcommands: [
             Create.self, Import.self, Configure.self, Attach.self, Detach.self, Status.self, Sync.self, Cache.self,
+            Call.self,
         ]
     )
 
@@ -34,7 +35,7 @@ struct VDriveCtl: ParsableCommand {
             Glibc.exit(ExitStatus(error).rawValue)
         case let error as Complaint:
             complain(error.sentence)
-            Glibc.exit(ExitStatus.usage.rawValue)
+            Glibc.exit(error.status.rawValue)
         default:
             // Help and version end well; everything else that the parser throws is a wrong command line.
             guard exitCode(for: error) == .success else {
@@ -78,7 +79,8 @@ enum ExitStatus: Int32 {
     }
 }
 
-/// A command line that the parser took and we cannot.
+/// Why a command ends badly, in its own words; most often a command line that the parser took and we cannot.
 struct Complaint: Error {
     let sentence: String
+    var status = ExitStatus.usage
 }

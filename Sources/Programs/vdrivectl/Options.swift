@@ -13,6 +13,23 @@ struct ConnectionOptions: ParsableArguments {
         var connection = try ControlConnection(path: socket)
         return try connection.call(method, parameters)
     }
+
+    /// Makes one call, and prints its result.
+    func report<Method: RPCMethod>(
+        _ method: Method.Type,
+        _ parameters: Method.Parameters,
+        as output: OutputOptions,
+        _ sentence: (Method.Output) -> String
+    ) throws {
+        var connection = try ControlConnection(path: socket)
+        let answer = try connection.answer(to: method, parameters)
+        print(output.json ? answer.text : sentence(try ControlConnection.decode(method, from: answer)))
+    }
+}
+
+/// What a command prints.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Print the daemon's result as one line of JSON.") var json = false
 }
 
 /// A size on the command line, read to bytes before anything is sent.

@@ -1,26 +1,35 @@
 /// Text in columns, as wide as their widest cell.
 struct Table {
-    private var rows: [[String]]
-
-    /// - Parameter columns: the head; nil for none.
-    init(columns: [String]?) {
-        rows = columns.map { [$0] } ?? []
+    private struct Cell {
+        let text: String
+        var colour: Colour?
     }
 
-    mutating func add(_ row: [String]) {
-        rows.append(row)
+    private let style: Style
+    private var rows: [[Cell]]
+
+    /// - Parameter columns: the head; nil for none.
+    init(columns: [String]?, style: Style) {
+        self.style = style
+        rows = columns.map { [$0.map { Cell(text: $0) }] } ?? []
+    }
+
+    /// - Parameter colours: of some cells, by their column.
+    mutating func add(_ row: [String], colours: [Int: Colour?] = [:]) {
+        rows.append(row.enumerated().map { Cell(text: $1, colour: colours[$0] ?? nil) })
     }
 
     /// The lines, without spaces at their ends.
     var text: String {
         let count = rows.map(\.count).max() ?? 0
-        let widths = (0..<count).map { column in rows.map { $0[column].count }.max() ?? 0 }
+        let widths = (0..<count).map { column in rows.map { $0[column].text.count }.max() ?? 0 }
         let lines = rows.map { row in
             var line = ""
             for (cell, width) in zip(row.dropLast(), widths) {
-                line += cell + String(repeating: " ", count: width - cell.count + 2)
+                line += style.paint(cell.text, cell.colour)
+                line += String(repeating: " ", count: width - cell.text.count + 2)
             }
-            return line + (row.last ?? "")
+            return line + (row.last.map { style.paint($0.text, $0.colour) } ?? "")
         }
         return lines.joined(separator: "\n")
     }

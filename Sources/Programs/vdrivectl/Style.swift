@@ -1,0 +1,46 @@
+import Glibc
+import VDriveProtocol
+
+/// A colour of a word. It only repeats what the word says.
+enum Colour: String {
+    case red = "31"
+    case green = "32"
+    case yellow = "33"
+
+    init?(_ state: DiskState) {
+        switch state {
+        case .attached: self = .green
+        case .attaching, .detaching: self = .yellow
+        case .fenced, .diverged, .failed: self = .red
+        case .detached: return nil
+        }
+    }
+
+    /// - Parameter remoteState: as a status tells it.
+    init?(remoteState: String?) {
+        switch remoteState {
+        case "online": self = .green
+        case "degraded": self = .yellow
+        case "offline": self = .red
+        default: return nil
+        }
+    }
+}
+
+/// How words look on standard output: coloured on a terminal, unless NO_COLOR asks for none.
+struct Style {
+    let isColoured: Bool
+    let isTerminal: Bool
+
+    static var standardOutput: Style {
+        func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
+        let isTerminal = isatty(STDOUT_FILENO) == 1
+        let isPlain = !variable("NO_COLOR").isEmpty || variable("TERM") == "dumb"
+        return Style(isColoured: isTerminal && !isPlain, isTerminal: isTerminal)
+    }
+
+    func paint(_ text: String, _ colour: Colour?) -> String {
+        guard isColoured, let colour else { return text }
+        return "\u{1B}[\(colour.rawValue)m\(text)\u{1B}[0m"
+    }
+}
