@@ -7,8 +7,8 @@ struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows one disk, or all.",
         discussion: """
-            With --watch it goes on until Ctrl-C: in place on a terminal; elsewhere a line for each disk each time, with \
-            the time in front, and with --json the result each time.
+            With --watch it goes on until Ctrl-C: in place on a terminal; elsewhere a line for each disk each time, \
+            with the time in front, and with --json the result each time.
             """
     )
 
