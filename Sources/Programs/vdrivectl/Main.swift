@@ -9,7 +9,19 @@ struct VDriveCtl: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vdrivectl",
         abstract: "Steers vdrived.",
-        discussion: "Exit codes: 0 fine, 1 failed, 2 usage, 3 daemon not reachable, 4 refused.",
+        discussion: """
+            EXIT CODES
+              0  fine
+              1  failed: the daemon could not do it, or the doctor found a problem
+              2  usage: the command line, or a value in it, is wrong; nothing was done
+              3  not reachable: no daemon answers at the socket, or it went away
+              4  refused: possible, but not now or not like this: a name that is taken,
+                 a disk in use, or one that is another owner's
+
+            ENVIRONMENT
+              VDRIVE_SOCKET  the daemon's socket
+              NO_COLOR       when set, nothing is coloured
+            """,
         version: DaemonVersion.release,
         subcommands: [
             Create.self, Import.self, Configure.self, Attach.self, Detach.self, Status.self, Sync.self, Cache.self,
