@@ -117,6 +117,47 @@ extension Integration {
         }
 
         @Test(.timeLimit(.minutes(1)))
+        func `a daemon that hangs holds nobody`() async throws {
+            try await DaemonUnderTest.use("doctor-hangs") { daemon in
+                let remote = try await TestRemote.make(.file, for: daemon)
+                try await daemon.create("first", size: "16M", on: remote, "--chunk-size", "64K")
+                _ = try await daemon.attachImage("first")
+                kill(daemon.pid, SIGSTOP)
+                defer { kill(daemon.pid, SIGCONT) }
+                let start = ContinuousClock.now
+                let report = try await examine(daemon)
+                #expect(start.duration(to: .now) < .seconds(20))
+                expect(report, has: "problem", "daemon", "has not answered for 5 s")
+                expect(report, has: "problem", "mounts", "\(daemon.runDirectory)/first does not answer")
+            }
+        }
+
+        @Test(.timeLimit(.minutes(1)))
+        func `a remote that is away is a problem of its disk`() async throws {
+            let server = try await ServerFarm.shared.server(.apache)
+            let link = try await LinkProxy(to: server.port)
+            try await DaemonUnderTest.use("doctor-remote") { daemon in
+                let remote = try await TestRemote.make(.apache, for: daemon, port: link.port)
+                try await daemon.create("first", size: "16M", on: remote, "--chunk-size", "64K")
+                let image = try await daemon.attachImage("first")
+                expect(try await examine(daemon), has: "ok", "disk first", "is online")
+                try link.tell("refuse")
+                try await daemon.mustCtl("configure", "first", "--upload-interval", "0.05")
+                try await mustRun(["dd", "if=/dev/urandom", "of=\(image)", "bs=64K", "count=1", "conv=notrunc,fsync"])
+                let deadline = ContinuousClock.now + .seconds(30)
+                while try await daemon.status("first").remote.state != "offline", ContinuousClock.now < deadline {
+                    try await Task.sleep(for: .milliseconds(100))
+                }
+                let away = try await examine(daemon)
+                expect(away, has: "problem", "disk first", "\(remote.url) is offline")
+                #expect(away.problems(in: daemon).count { $0.subject == "disk first" } == 1, "\(away.findings)")
+                try link.tell("pass")
+                try await daemon.mustCtl("sync", "first")
+                #expect(try await examine(daemon).problems(in: daemon).map(\.description) == [])
+            }
+        }
+
+        @Test(.timeLimit(.minutes(1)))
         func `a machine that lacks something is told what to do`() async throws {
             try await DaemonUnderTest.use("doctor-machine") { daemon in
                 // In a mount namespace of its own, so that nobody else misses it.

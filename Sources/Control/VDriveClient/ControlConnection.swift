@@ -14,10 +14,15 @@ package struct ControlConnection: ~Copyable {
 
     /// Connects.
     ///
-    /// - Parameter path: the daemon's socket; nil for `VDRIVE_SOCKET`, or the standard one where that is not set.
+    /// - Parameters:
+    ///   - path: the daemon's socket; nil for `VDRIVE_SOCKET`, or the standard one where that is not set.
+    ///   - timeoutSeconds: how long the daemon may be silent in a call, which then throws `disconnected`; nil for ever.
     /// - Throws: `notReachable`.
-    package init(path: String? = nil) throws(ControlError) {
-        socket = try UnixSocket(path: path ?? Self.environmentPath ?? Self.standardPath)
+    package init(path: String? = nil, timeoutSeconds: Int? = nil) throws(ControlError) {
+        socket = try UnixSocket(
+            path: path ?? Self.environmentPath ?? Self.standardPath,
+            timeoutSeconds: timeoutSeconds
+        )
     }
 
     private static var environmentPath: String? {

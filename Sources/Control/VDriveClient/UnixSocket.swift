@@ -4,9 +4,13 @@ import Glibc
 struct UnixSocket: ~Copyable {
     private let descriptor: CInt
 
-    /// - Parameter path: of the socket, under 108 bytes: the kernel's limit.
+    private let timeoutSeconds: Int?
+
+    /// - Parameters:
+    ///   - path: of the socket, under 108 bytes: the kernel's limit.
+    ///   - timeoutSeconds: how long `receive` waits, and `send`; nil for ever.
     /// - Throws: `notReachable`.
-    init(path: String) throws(ControlError) {
+    init(path: String, timeoutSeconds: Int?) throws(ControlError) {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let capacity = MemoryLayout.size(ofValue: address.sun_path)
@@ -27,6 +31,13 @@ struct UnixSocket: ~Copyable {
             throw .notReachable(Self.sentence(path: path, code: code))
         }
         self.descriptor = descriptor
+        self.timeoutSeconds = timeoutSeconds
+        guard let timeoutSeconds else { return }
+        var time = timeval(tv_sec: timeoutSeconds, tv_usec: 0)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            // The length is right and the descriptor open, so this cannot fail.
+            setsockopt(descriptor, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
+        }
     }
 
     deinit { close(descriptor) }
@@ -54,12 +65,21 @@ struct UnixSocket: ~Copyable {
                 Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL))
             }
             if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw .disconnected("The daemon closed the connection: \(Self.reason(errno)).") }
+            guard count > 0 else { throw failure(errno) }
             sent += count
         }
     }
 
-    /// Waits for bytes, without a time limit: some calls upload for hours.
+    private func failure(_ code: CInt) -> ControlError {
+        guard code == EAGAIN, let timeoutSeconds else {
+            return .disconnected("The daemon closed the connection: \(Self.reason(code)).")
+        }
+        return .disconnected(
+            "The daemon hangs: it has not answered for \(timeoutSeconds) s; see its log, and restart it."
+        )
+    }
+
+    /// Waits for bytes; without a time limit most often, for some calls upload for hours.
     ///
     /// - Returns: at least one byte; empty when the other side closed.
     borrowing func receive() throws(ControlError) -> [UInt8] {
@@ -71,7 +91,7 @@ struct UnixSocket: ~Copyable {
                 count = max(0, received)
             }
             if code == EINTR { continue }
-            guard code == 0 else { throw .disconnected("The daemon closed the connection: \(Self.reason(code)).") }
+            guard code == 0 else { throw failure(code) }
             return bytes
         }
     }

@@ -66,9 +66,10 @@ struct Import: ParsableCommand {
 
 /// What create and import take alike.
 struct CacheOptions: ParsableArguments {
-    @Option(help: "Where the cache lies: a folder on a local SSD.") var cacheDir: String?
+    @Option(help: "Where the cache lies: a folder on a local SSD.", completion: .directory) var cacheDir: String?
     @Option(help: "The cache's hard limit; 10G when left out.") var cacheSize: Bytes?
-    @Option(help: "A TOML file with mode 0600: username and password, ca-file.") var credentials: String?
+    @Option(help: "A TOML file with mode 0600: username and password, ca-file.", completion: .file()) var credentials:
+        String?
 }
 
 /// What can be changed later, too.
@@ -107,7 +108,8 @@ struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Puts a disk into use, as a filesystem.")
 
     @Argument(help: "The disk's name.") var name: String
-    @Option(help: "Where to mount it; the last place, or /mnt/NAME, when left out.") var mount: String?
+    @Option(help: "Where to mount it; the last place, or /mnt/NAME, when left out.", completion: .directory) var mount:
+        String?
     @Option(help: "ext4, xfs, or none for the bare image; a disk with a filesystem is never formatted again.")
     var fs: FilesystemChoice?
     @Flag(help: "Take the disk over from another owner that has not given it back; that one is fenced.")

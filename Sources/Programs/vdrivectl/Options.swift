@@ -5,7 +5,7 @@ import VDriveProtocol
 
 /// How to reach the daemon.
 struct ConnectionOptions: ParsableArguments {
-    @Option(help: "The daemon's socket; VDRIVE_SOCKET, or /run/vdrive.sock, when left out.")
+    @Option(help: "The daemon's socket; VDRIVE_SOCKET, or /run/vdrive.sock, when left out.", completion: .file())
     var socket: String?
 
     /// Makes one call. It takes as long as it takes: some upload for hours.

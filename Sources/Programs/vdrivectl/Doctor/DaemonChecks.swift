@@ -3,6 +3,9 @@ import VDriveProtocol
 
 /// What the daemon tells about itself and its disks.
 struct DaemonChecks {
+    /// All that is asked here is answered from memory.
+    private static let patienceSeconds = 5
+
     /// As `--socket` names it.
     let socket: String?
     /// The only disk to look at; nil for all.
@@ -11,7 +14,7 @@ struct DaemonChecks {
     /// - Returns: what was found, and the daemon's process, if it answers.
     func findings() -> (findings: [Finding], pid: Int32?) {
         do throws(ControlError) {
-            var daemon = try ControlConnection(path: socket)
+            var daemon = try ControlConnection(path: socket, timeoutSeconds: Self.patienceSeconds)
             let version = try daemon.call(DaemonVersion.self)
             let health = try daemon.call(DaemonHealth.self)
             let all = try daemon.call(DiskList.self).disks
