@@ -68,8 +68,7 @@ struct Import: ParsableCommand {
 struct CacheOptions: ParsableArguments {
     @Option(help: "Where the cache lies: a folder on a local SSD.", completion: .directory) var cacheDir: String?
     @Option(help: "The cache's hard limit; 10G when left out.") var cacheSize: Bytes?
-    @Option(help: "A TOML file with mode 0600: username and password, ca-file.", completion: .file()) var credentials:
-        String?
+    @Option(help: "A TOML file with mode 0600: username and password, ca-file.") var credentials: String?
 }
 
 /// What can be changed later, too.
