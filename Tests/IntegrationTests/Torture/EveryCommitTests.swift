@@ -13,13 +13,13 @@ extension Integration {
             import os, random, sys, time
             mount, seed, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
             dice = random.Random(seed)
-            os.makedirs(mount + "/work", exist_ok=True)
+            os.makedirs(mount + "/files", exist_ok=True)
             names, number, end = [], 0, time.monotonic() + seconds
             while time.monotonic() < end:
                 number += 1
                 act = dice.randrange(10)
                 if act < 4 or len(names) < 20:
-                    folder = f"{mount}/work/{dice.randrange(12)}"
+                    folder = f"{mount}/files/{dice.randrange(12)}"
                     os.makedirs(folder, exist_ok=True)
                     name = f"{folder}/{number}"
                     with open(name, "wb") as file: file.write(dice.randbytes(dice.randrange(1, 60_000)))
