@@ -204,7 +204,9 @@ extension CacheActor {
         for (position, chunk) in chunks.enumerated() { events.yield(.readAhead(chunk, marks: position == 0)) }
     }
 
-    func firstDirty(from chunk: ChunkIndex) -> ChunkIndex? {
-        dirty.lazy.filter { $0 >= chunk }.min()
+    /// The first chunk at or after one that is not unallocated.
+    func nextData(from chunk: ChunkIndex) async throws(DiskError) -> ChunkIndex? {
+        let mapped = try await remote.firstAllocated(from: chunk)
+        return [mapped, dirty.lazy.filter { $0 >= chunk }.min()].compactMap { $0 }.min()
     }
 }

@@ -15,7 +15,7 @@ extension Disk {
         progress: @Sendable (UInt64) async throws(DiskError) -> Void
     ) async throws(DiskError) {
         precondition(geometry == target.geometry, "a copy has the geometry of what it copies")
-        var next: ChunkIndex? = try await nextData(from: ChunkIndex(0))
+        var next: ChunkIndex? = try await cache.nextData(from: ChunkIndex(0))
         var copied: UInt64 = 0
         while let chunk = next {
             if Task.isCancelled { throw DiskError(.busy, "The copy was cancelled.") }
@@ -23,14 +23,8 @@ extension Disk {
             copied += UInt64(geometry.chunkBytes)
             try await progress(copied)
             let following = ChunkIndex(chunk.rawValue + 1)
-            next = following.rawValue < geometry.chunkCount ? try await nextData(from: following) : nil
+            next = following.rawValue < geometry.chunkCount ? try await cache.nextData(from: following) : nil
         }
-    }
-
-    private func nextData(from chunk: ChunkIndex) async throws(DiskError) -> ChunkIndex? {
-        let mapped = try await remote.firstAllocated(from: chunk)
-        let dirty = await cache.firstDirty(from: chunk)
-        return [mapped, dirty].compactMap { $0 }.min()
     }
 
     /// In pieces of one request, so that neither side is asked for more than a guest asks for.

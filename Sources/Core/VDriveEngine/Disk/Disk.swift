@@ -93,7 +93,6 @@ package final class Disk: Sendable {
         let server = RequestServer(
             plane: dataPlane,
             cache: cache,
-            remote: remote,
             uploads: uploads,
             settings: settings,
             threads: threads,

@@ -8,7 +8,6 @@ internal import VDriveModel
 struct RequestServer: Sendable {
     let plane: DataPlane
     let cache: CacheActor
-    let remote: RemoteActor
     let uploads: UploadQueueActor
     let settings: LiveSettings
     let threads: BlockingThreads
@@ -181,17 +180,10 @@ struct RequestServer: Sendable {
             for part in geometry.parts(offset: start, count: Int(end - start)) { try await cache.deallocate(part) }
         }
         var next = ChunkIndex(firstWhole)
-        while next.rawValue < endWhole, let chunk = try await nextData(from: next), chunk.rawValue < endWhole {
+        while next.rawValue < endWhole, let chunk = try await cache.nextData(from: next), chunk.rawValue < endWhole {
             try await cache.deallocate(ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes))
             next = ChunkIndex(chunk.rawValue + 1)
         }
-    }
-
-    /// The first chunk at or after one that is not unallocated.
-    private func nextData(from chunk: ChunkIndex) async throws(DiskError) -> ChunkIndex? {
-        let mapped = try await remote.firstAllocated(from: chunk)
-        let dirty = await cache.firstDirty(from: chunk)
-        return [mapped, dirty].compactMap { $0 }.min()
     }
 
     // MARK: Seeking
@@ -202,13 +194,13 @@ struct RequestServer: Sendable {
         do throws(DiskError) {
             var chunk = geometry.chunk(at: offset)
             if data {
-                guard let found = try await nextData(from: chunk) else {
+                guard let found = try await cache.nextData(from: chunk) else {
                     reply.error(ENXIO)
                     return
                 }
                 reply.offset(max(offset, geometry.offset(of: found)))
             } else {
-                while let found = try await nextData(from: chunk), found == chunk {
+                while let found = try await cache.nextData(from: chunk), found == chunk {
                     chunk = ChunkIndex(chunk.rawValue + 1)
                 }
                 reply.offset(min(geometry.diskBytes, max(offset, geometry.offset(of: chunk))))
