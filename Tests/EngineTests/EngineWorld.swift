@@ -198,6 +198,15 @@ private final class AnswerBox {
     }
 }
 
+/// A remote as it is at this instant.
+func copy(of store: MemoryStore) async throws -> MemoryStore {
+    let copy = MemoryStore()
+    for name in store.names.map({ ObjectName($0) }) {
+        try await copy.put(name, try await store.get(name, range: nil))
+    }
+    return copy
+}
+
 /// Waits until something is so.
 func eventually(
     within limit: Duration = .seconds(30),

@@ -6,10 +6,17 @@ import VDriveStore
 final class GateStore: ObjectStore {
     let inner = MemoryStore()
     private let held: String
-    private let state = Mutex((isOpen: true, waiting: 0, puts: 0))
+    private let state: Mutex<(isOpen: Bool, refuses: Bool, waiting: Int, puts: Int)>
 
-    /// - Parameter held: part of the names that are held back while the gate is closed.
-    init(holding held: String) { self.held = held }
+    /// - Parameters:
+    ///   - held: part of the names that are held back while the gate is closed.
+    ///   - refuses: whether puts of them are refused until `stopRefusing`.
+    init(holding held: String, refuses: Bool = false) {
+        self.held = held
+        state = Mutex((isOpen: true, refuses: refuses, waiting: 0, puts: 0))
+    }
+
+    func stopRefusing() { state.withLock { $0.refuses = false } }
 
     func close() { state.withLock { $0.isOpen = false } }
     func open() { state.withLock { $0.isOpen = true } }
@@ -34,6 +41,7 @@ final class GateStore: ObjectStore {
                     throw StoreError(.unavailable, "The request was cancelled.")
                 }
             }
+            if state.withLock({ $0.refuses }) { throw StoreError(.forbidden, "The gate-keeper does not like it.") }
             state.withLock { $0.puts += 1 }
         }
         try await inner.put(name, body)

@@ -228,12 +228,4 @@ import VDriveTestKit
         while await world.disk.status().dirtyBytes > 0 { try await Task.sleep(for: .milliseconds(10)) }
         try await world.detach()
     }
-
-    private func copy(of store: MemoryStore) async throws -> MemoryStore {
-        let copy = MemoryStore()
-        for name in store.names.map({ ObjectName($0) }) {
-            try await copy.put(name, try await store.get(name, range: nil))
-        }
-        return copy
-    }
 }

@@ -10,6 +10,7 @@ struct NameTests {
     static let names: [(ObjectName, String, ObjectRole)] = [
         (.descriptor, "vdrive.json", .descriptor),
         (.latest, "latest", .latest),
+        (.destroyed, "destroyed", .destroyed),
         (.term(Term(0x1A)), "terms/0000001a", .term(Term(0x1A))),
         (.termOwner(Term(0x1A), claimIsFolder: true), "terms/0000001a/owner", .termOwner(Term(0x1A))),
         (.termOwner(Term(0x1A), claimIsFolder: false), "terms/0000001a.owner", .termOwner(Term(0x1A))),

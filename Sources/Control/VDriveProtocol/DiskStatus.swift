@@ -1,6 +1,8 @@
 /// What a disk is doing.
 package enum DiskState: String, Codable, CaseIterable, Sendable {
     case detached, attaching, attached, detaching
+    /// Being forgotten here, and perhaps deleted on its remote.
+    case destroying
     /// Another writer took the disk over; what is dirty here stays here.
     case fenced
     /// Another machine committed while this one held dirty data; somebody must choose.
@@ -74,14 +76,18 @@ package struct DiskStatus: Codable, Equatable, Sendable {
 
     package struct Upload: Codable, Equatable, Sendable {
         package var pendingBytes: UInt64?
+        /// Whether somebody has paused the uploads.
+        package var paused: Bool?
 
-        package init(pendingBytes: UInt64? = nil) {
+        package init(pendingBytes: UInt64? = nil, paused: Bool? = nil) {
             self.pendingBytes = pendingBytes
+            self.paused = paused
         }
 
         package func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(pendingBytes, forKey: .pendingBytes)
+            try container.encode(paused, forKey: .paused)
         }
     }
 

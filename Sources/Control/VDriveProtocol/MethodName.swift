@@ -11,7 +11,11 @@ package enum MethodName: String, CaseIterable, Sendable {
     case diskAttach = "disk.attach"
     case diskDetach = "disk.detach"
     case diskSync = "disk.sync"
+    case diskDestroy = "disk.destroy"
     case cacheEvict = "cache.evict"
+    case uploadQueue = "upload.queue"
+    case uploadPause = "upload.pause"
+    case uploadResume = "upload.resume"
 }
 
 /// One method: its name, what it takes and what it gives. Server and client are typed by the same conformance.

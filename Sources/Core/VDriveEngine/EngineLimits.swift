@@ -28,6 +28,8 @@ enum EngineLimits {
     /// Rounds at a detach; what is left after them goes with the next attach.
     static let sweepRoundsMax = 64
     static let parallelDeletes = 8
+    /// A disk that is destroyed tells of its progress so often, in objects.
+    static let sweepStep: UInt64 = 64
     /// Threads for I/O on the cache file.
     static let cacheThreads = 4
     /// Waiting for the pins of a closing chunk: a pin is held for one I/O on the cache's disk.

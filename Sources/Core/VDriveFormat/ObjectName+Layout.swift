@@ -26,6 +26,8 @@ extension ObjectName {
     package static let descriptor = ObjectName("vdrive.json")
     /// The hint where the newest commit may be.
     package static let latest = ObjectName("latest")
+    /// Says, by being there without a descriptor, that the disk is no more and is being deleted; its uuid.
+    package static let destroyed = ObjectName("destroyed")
 
     /// What is claimed to own a term: a folder or an object, as the store's primitive makes it.
     package static func term(_ term: Term) -> ObjectName {
@@ -69,6 +71,7 @@ extension ObjectName {
 package enum ObjectRole: Hashable, Sendable {
     case descriptor
     case latest
+    case destroyed
     case term(Term)
     case termOwner(Term)
     case termRelease(Term)
@@ -90,6 +93,7 @@ package enum ObjectRole: Hashable, Sendable {
         switch self {
         case .descriptor: [.descriptor]
         case .latest: [.latest]
+        case .destroyed: [.destroyed]
         case .term(let term): [.term(term)]
         case .termOwner(let term):
             [.termOwner(term, claimIsFolder: true), .termOwner(term, claimIsFolder: false)]
@@ -107,6 +111,7 @@ package enum ObjectRole: Hashable, Sendable {
         switch (String(parts[0]), parts.count) {
         case ("vdrive.json", 1): return .descriptor
         case ("latest", 1): return .latest
+        case ("destroyed", 1): return .destroyed
         case (ObjectFolder.terms, 2):
             let fields = last.split(separator: ".", omittingEmptySubsequences: false)
             return fields.count == 1 ? number(last).map { .term(Term($0)) } : note(fields[1], of: fields[0])

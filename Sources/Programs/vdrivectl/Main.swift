@@ -24,8 +24,8 @@ struct VDriveCtl: ParsableCommand {
             """,
         version: DaemonVersion.release,
         subcommands: [
-            Create.self, Import.self, Configure.self, Attach.self, Detach.self, Status.self, Sync.self, Cache.self,
-            Call.self, Doctor.self,
+            Create.self, Import.self, Configure.self, Attach.self, Detach.self, Status.self, Sync.self, Destroy.self,
+            Cache.self, Upload.self, Call.self, Doctor.self,
         ]
     )
 

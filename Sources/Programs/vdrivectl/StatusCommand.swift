@@ -107,6 +107,7 @@ struct Status: ParsableCommand {
         add("cache used", size(disk.cache.usedBytes))
         add("dirty", size(disk.cache.dirtyBytes))
         add("to upload", size(disk.upload.pendingBytes))
+        if disk.upload.paused == true { add("uploads", "paused", .yellow) }
         add("durability", disk.durability.rawValue)
         add("upload interval", "\(disk.uploadIntervalSeconds) s")
         add("term", disk.term.map { "\($0)" })

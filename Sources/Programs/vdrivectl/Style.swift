@@ -10,7 +10,7 @@ enum Colour: String {
     init?(_ state: DiskState) {
         switch state {
         case .attached: self = .green
-        case .attaching, .detaching: self = .yellow
+        case .attaching, .detaching, .destroying: self = .yellow
         case .fenced, .diverged, .failed: self = .red
         case .detached: return nil
         }

@@ -50,6 +50,7 @@ extension DiskRegistry {
         switch try entry(name).phase {
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached already.")
         case .detaching: throw RPCError(.busy, "The disk \(name) is being detached; attach it when that is done.")
+        case .destroying: throw RPCError(.busy, "The disk \(name) is being destroyed.")
         case .attached(let attached): return try await check(attached, name, fits: explicit, plan)
         case .detached: break
         }
@@ -151,6 +152,7 @@ extension DiskRegistry {
         switch try entry(name).phase {
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached; detach it when that is done.")
         case .detaching: throw RPCError(.busy, "The disk \(name) is being detached already.")
+        case .destroying: throw RPCError(.busy, "The disk \(name) is being destroyed.")
         case .detached:
             try remember(name, isAttached: false, attached: nil)
             entries[name]?.trouble = nil

@@ -10,6 +10,7 @@ extension DiskRegistry {
         switch try entry(name).phase {
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached; configure it when that is done.")
         case .detaching: throw RPCError(.busy, "The disk \(name) is being detached; configure it when that is done.")
+        case .destroying: throw RPCError(.busy, "The disk \(name) is being destroyed.")
         case .detached: attached = nil
         case .attached(let disk): attached = disk
         }

@@ -72,6 +72,7 @@ extension DiskRegistry {
 
     private func stop(_ name: DiskName) async {
         // An attach or a detach that runs comes to its end first; both are bounded, or end with the remote's deadline.
+        // A destroy stops by itself, and goes on when it is asked for again.
         while true {
             switch entries[name]?.phase {
             case .attached(let attached)?:
@@ -80,7 +81,7 @@ extension DiskRegistry {
                 entries[name]?.phase = .detached
                 return
             case .detached?, nil: return
-            case .attaching?, .detaching?: break
+            case .attaching?, .detaching?, .destroying?: break
             }
             // Cancelled or not, this must go on: a disk that is left running keeps `run` from returning.
             await host.pause(milliseconds: 50)

@@ -12,11 +12,12 @@ package import VDriveProtocol
 ///     detached ──attach──▶ attaching ──▶ attached ──detach──▶ detaching ──▶ detached
 ///        ▲                     │             ▲                    │
 ///        └──────── fails ──────┘             └───── is refused ───┘
+///     detached ──destroy──▶ destroying ──▶ gone; or detached, when that fails
 ///
 /// | phase | who may change it |
 /// |---|---|
-/// | detached | attach, which makes it `attaching` before its first await |
-/// | attaching, detaching | the one call that made it so; everybody else hears `busy` |
+/// | detached | attach and destroy, which make it `attaching` and `destroying` before their first await |
+/// | attaching, detaching, destroying | the one call that made it so; everybody else hears `busy` |
 /// | attached | detach and the shutdown, which make it `detaching` before their first await |
 ///
 /// 1. A phase changes in one synchronous stretch; after every await it is read again.
@@ -30,6 +31,7 @@ package actor DiskRegistry: Service, CustomStringConvertible {
         case attaching
         case attached(AttachedDisk)
         case detaching(AttachedDisk)
+        case destroying
     }
 
     struct Entry: Sendable {
@@ -84,7 +86,7 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     package func status(of name: DiskName) async throws(RPCError) -> DiskStatus {
         let entry = try entry(name)
         switch entry.phase {
-        case .detached, .attaching: return DiskStatus(entry: entry, snapshot: nil)
+        case .detached, .attaching, .destroying: return DiskStatus(entry: entry, snapshot: nil)
         case .attached(let attached), .detaching(let attached):
             // The snapshot belongs to the disk that was there; a detach meanwhile does not make it wrong.
             return DiskStatus(entry: entry, snapshot: await attached.disk.status())
@@ -105,6 +107,7 @@ package actor DiskRegistry: Service, CustomStringConvertible {
         case .detached: throw RPCError(.refused, "The disk \(name) is not attached; attach it first.")
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached; wait until it is.")
         case .detaching: throw RPCError(.busy, "The disk \(name) is being detached.")
+        case .destroying: throw RPCError(.busy, "The disk \(name) is being destroyed.")
         }
     }
 
@@ -184,8 +187,12 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     package func sync(_ name: DiskName) async throws(RPCError) -> DiskStatus {
         let disk = try attachedDisk(name)
         if case .attached(let attached) = try entry(name).phase, let volume = attached.volume {
-            // What ext4 still holds in the page cache was written too.
-            try await host.syncFilesystem(at: volume.mountPoint)
+            let host = host
+            // What ext4 still holds in the page cache was written too. With remote durability that flush waits for a
+            // commit, paused or not.
+            try await disk.uploading { () async throws(RPCError) in
+                try await host.syncFilesystem(at: volume.mountPoint)
+            }
         }
         do throws(DiskError) {
             try await disk.sync()

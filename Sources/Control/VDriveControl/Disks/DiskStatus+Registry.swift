@@ -28,7 +28,7 @@ extension DiskStatus {
             device = attached.volume?.loop.devicePath
             mountPoint = attached.volume?.mountPoint
             filesystem = attached.filesystem.rawValue
-        case .detached, .attaching: break
+        case .detached, .attaching, .destroying: break
         }
         guard let snapshot else { return }
         term = snapshot.term.rawValue
@@ -38,7 +38,7 @@ extension DiskStatus {
             usedBytes: snapshot.usedBytes,
             dirtyBytes: snapshot.dirtyBytes
         )
-        upload = Upload(pendingBytes: snapshot.pendingBytes)
+        upload = Upload(pendingBytes: snapshot.pendingBytes, paused: snapshot.isPaused)
         allocatedBytes = snapshot.allocatedBytes
         remote.state = snapshot.remoteState
         lastError = snapshot.lastError ?? lastError
@@ -50,6 +50,7 @@ extension DiskStatus {
         switch entry.phase {
         case .attaching: .attaching
         case .detaching: .detaching
+        case .destroying: .destroying
         case .attached:
             switch snapshot?.state {
             case .fenced: .fenced

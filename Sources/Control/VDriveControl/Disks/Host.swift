@@ -39,6 +39,13 @@ package struct Host: Sendable {
         }
     }
 
+    /// Runs what reads and writes files of this machine.
+    func run<Answer: Sendable, Failure: Error>(
+        _ body: @escaping @Sendable () throws(Failure) -> Answer
+    ) async throws(Failure) -> Answer {
+        try await threads.run(body)
+    }
+
     // MARK: Folders
 
     func makeFolder(_ path: String, mode: mode_t) async throws(RPCError) {

@@ -26,7 +26,7 @@ package enum DaemonMethods {
 
     private static func problem(_ disk: DiskStatus) -> String? {
         switch disk.state {
-        case .detached, .attaching, .attached, .detaching: disk.lastError.map { "\(disk.name): \($0)" }
+        case .detached, .attaching, .attached, .detaching, .destroying: disk.lastError.map { "\(disk.name): \($0)" }
         case .fenced, .diverged, .failed: "\(disk.name) is \(disk.state.rawValue): \(disk.lastError ?? "see the log")"
         }
     }

@@ -17,5 +17,8 @@ package enum DiskMethods {
         table.add(DiskSync.self) { (params) throws(RPCError) in
             try await registry.sync(try DiskName(params.name))
         }
+        table.add(DiskDestroy.self) { (params) throws(RPCError) in
+            try await registry.destroy(params, progress: { _ in })
+        }
     }
 }

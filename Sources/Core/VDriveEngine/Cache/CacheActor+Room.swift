@@ -13,6 +13,7 @@ extension CacheActor {
             await recount()
             if reserve(pages) { return }
             if await evictOnce(lacking: pages) == 0 {
+                lastRoomWait = .now
                 events.yield(.wantsEpoch)
                 await pause(EngineLimits.roomPoll)
             }

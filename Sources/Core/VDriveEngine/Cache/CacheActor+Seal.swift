@@ -25,6 +25,7 @@ extension CacheActor {
         guard !dirty.isEmpty else { return nil }
         let epoch = plane.epoch.add(1, ordering: .sequentiallyConsistent).oldValue
         for chunk in dirty { sealed[chunk] = .waiting }
+        sealedAt = .now
         return SealedEpoch(epoch: Epoch(epoch), chunks: dirty.sorted())
     }
 
@@ -133,12 +134,14 @@ extension CacheActor {
         defer { unlock(chunk) }
         if let pages = sealedDirty[chunk] {
             plane.counters.dirtyPages.subtract(pages.count, ordering: .relaxed)
+            dirtySince[chunk] = sealedAt
             return
         }
         await close(chunk)
         let word = plane.table.load(chunk)
         plane.counters.dirtyPages.subtract(plane.pages.dirty(word.slot).count, ordering: .relaxed)
         dirty.remove(chunk)
+        dirtySince[chunk] = nil
         if change.entry == nil {
             await punchAbsent(chunk, [0..<geometry.pagesPerChunk])
             freeSlots.append(word.slot)

@@ -91,6 +91,19 @@ extension CacheActor {
         }
     }
 
+    /// Raises or ends the warning that writers wait for uploads that a person has paused.
+    func lookAtPause(isPaused: Bool) {
+        if isPaused, let lastRoomWait, lastRoomWait + EngineLimits.fillRetry > .now {
+            warnings.raise(
+                .pausedAndFull,
+                "The cache is full of changes and the uploads are paused: writers wait until «vdrivectl upload resume» "
+                    + "lets these go up."
+            )
+        } else {
+            warnings.clear(.pausedAndFull)
+        }
+    }
+
     /// The cache's filesystem is full although the limit is not reached: somebody else filled it.
     func waitForSpace(pages: Int) async {
         let freed = await evict(pages: pages)

@@ -168,7 +168,7 @@ extension CacheActor {
             plane.pages.setEpoch(slot, epoch)
         }
         policy.remove(chunk)
-        dirty.insert(chunk)
+        if dirty.insert(chunk).inserted { dirtySince[chunk] = .now }
         changed.insert(chunk)
         plane.table.update(chunk) { $0.becoming(presence, dirty: true, slot: slot) }
     }

@@ -45,6 +45,10 @@ actor CacheActor {
     var recording = AsyncLock()
     var policy: any EvictionPolicy = LRUPolicy()
     var dirty: Set<ChunkIndex> = []
+    /// Since when something of a dirty chunk is on this machine alone; nothing of what an earlier daemon left.
+    var dirtySince: [ChunkIndex: ContinuousClock.Instant] = [:]
+    /// The last seal.
+    var sealedAt: ContinuousClock.Instant?
     /// Clean full chunks that an unclean stop left, to be checked against their hash at the first touch.
     var unverified: Set<ChunkIndex> = []
     /// Chunks that LMDB has a record of.
@@ -65,6 +69,8 @@ actor CacheActor {
     var narrow: [ChunkIndex: ObjectVersion] = [:]
     var roomWaiters: [CheckedContinuation<Void, Never>] = []
     var isEvicting = false
+    /// When somebody last found nothing to evict, and waited for an upload.
+    var lastRoomWait: ContinuousClock.Instant?
     /// Pages reserved by fills and writes under way, and ever.
     var reservedPages = 0
     var reservedEver = 0

@@ -54,7 +54,7 @@ extension Attachment {
 
     // MARK: The cache's identity
 
-    private var identityPath: String { "\(options.cacheDirectory)/identity" }
+    private var identityPath: String { "\(options.cacheDirectory)/\(LocalDisk.identity)" }
 
     private func cacheIdentity() -> UInt64? {
         guard let text = try? readText(identityPath) else { return nil }
@@ -102,7 +102,7 @@ extension Attachment {
             var bytes: UInt64 = 0
             for file in files { bytes += try FileStatus.of("\(directory)/\(file)").allocatedBytes }
             guard bytes > 0 else { return }
-            let aside = "\(directory)/undescribed-\(identity.map { hexadecimal($0, digits: 16) } ?? "unknown")"
+            let aside = "\(directory)/\(LocalDisk.asidePrefix)\(identity.map { hexadecimal($0, digits: 16) } ?? "unknown")"
             try Directory.createAll(aside)
             for file in files { try Directory.rename("\(directory)/\(file)", to: "\(aside)/\(file)") }
             try Directory.sync(directory)

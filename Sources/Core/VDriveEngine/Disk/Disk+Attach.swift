@@ -89,7 +89,9 @@ extension Disk {
         return (known, false)
     }
 
-    private static func outbox(_ options: DiskOptions) -> String { "\(options.cacheDirectory)/outbox" }
+    private static func outbox(_ options: DiskOptions) -> String {
+        "\(options.cacheDirectory)/\(LocalDisk.outbox)"
+    }
 
     private static func makeFolders(_ options: DiskOptions, _ threads: BlockingThreads) async throws(DiskError) {
         do throws(Errno) {

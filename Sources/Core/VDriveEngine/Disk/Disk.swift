@@ -103,7 +103,8 @@ package final class Disk: Sendable {
             group.addTask { await self.runUploads() }
             group.addTask { await self.serveEvents() }
             group.addTask { await self.keepTime() }
-            // Requests, uploads and events end by `stop`; the timekeeper with them.
+            group.addTask { await self.keepLooking() }
+            // Requests, uploads and events end by `stop`; those who keep time with them.
             for _ in 0..<3 { await group.next() }
             group.cancelAll()
         }
@@ -125,6 +126,14 @@ package final class Disk: Sendable {
             let isOffline = isLeaving.load(ordering: .relaxed) && options.store.meter.snapshot().state == .offline
             offline = isOffline ? offline + step : .zero
             if offline >= .seconds(EngineLimits.offlineSecondsMax) { await uploads.giveUpRemote() }
+        }
+    }
+
+    /// Apart from the epochs: a look waits for the remote, and the uploads may be paused.
+    private func keepLooking() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: EngineLimits.timekeeperStep)
+            await uploads.lookWhenDue()
         }
     }
 
@@ -198,6 +207,8 @@ package final class Disk: Sendable {
     package func status() async -> DiskSnapshot {
         let meter = options.store.meter.snapshot()
         await cache.lookAtSpace()
+        let isPaused = await uploads.hold.isPaused
+        await cache.lookAtPause(isPaused: isPaused)
         let broken = await cache.broken
         let failure = failure.withLock { $0 } ?? broken
         let state: DiskSnapshot.State =
@@ -218,6 +229,7 @@ package final class Disk: Sendable {
             usedBytes: used ?? 0,
             dirtyBytes: UInt64(dirty),
             pendingBytes: await uploads.pendingBytes,
+            isPaused: isPaused,
             allocatedBytes: dataPlane.counters.allocatedBytes.load(ordering: .relaxed),
             remoteState: meter.state.rawValue,
             lastError: (failure ?? uploadError)?.message,

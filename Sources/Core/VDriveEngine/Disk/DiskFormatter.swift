@@ -26,6 +26,7 @@ package enum DiskFormatter {
         } catch {
             throw DiskError(error)
         }
+        try await checkIsNotDestroyed(store.brief)
         do throws(StoreError) {
             try await StoreProbe.checkWritable(store.brief)
             let primitive = try await StoreProbe.claimPrimitive(of: store.brief, in: probeFolder())
@@ -46,25 +47,23 @@ package enum DiskFormatter {
 
     /// Deletes the objects of a disk that was made in vain, as far as the remote is there and can list them.
     package static func remove(store: RemoteStore) async {
-        for folder in [ObjectFolder.blocks, ObjectFolder.commits, ObjectFolder.map, ObjectFolder.terms] {
-            await clear(folder, store.brief)
-        }
-        try? await store.brief.delete(.latest)
+        let sweep = RemoteSweep(store: store.brief, isStopping: { false }, progress: { _ in })
+        guard (try? await sweep.run()) != nil else { return }
         // Last: as long as it is there, nobody takes the place for an empty one.
         try? await store.brief.delete(.descriptor)
     }
 
-    /// Deletes what is a disk's by its name, and folders that are empty then.
-    private static func clear(_ folder: String, _ store: any ObjectStore) async {
-        for child in (try? await store.list(folder)) ?? [] {
-            let path = "\(folder)/\(child.name)"
-            if child.isFolder {
-                await clear(path, store)
-            } else if ObjectRole(path: path) != nil {
-                try? await store.delete(ObjectName(path))
-            }
+    /// A new disk among the commits of an old one would take them for its own.
+    private static func checkIsNotDestroyed(_ store: any ObjectStore) async throws(DiskError) {
+        let mark: Int?
+        do throws(StoreError) { mark = try await store.length(of: .destroyed) } catch { throw DiskError(error) }
+        guard mark == nil else {
+            throw DiskError(
+                .refused,
+                "The disk at \(store.location) was destroyed, and not all of it is deleted yet; finish that with "
+                    + "«vdrivectl destroy NAME --remote» on the machine that began it, or delete the folder by hand."
+            )
         }
-        if (try? await store.list(folder))?.isEmpty == true { try? await store.delete(ObjectName(folder)) }
     }
 
     /// Two creations at the same time must not probe in the same folder.
@@ -82,6 +81,9 @@ package enum DiskFormatter {
             }
         } catch {
             if case .missing = error {
+                if (try? await store.brief.length(of: .destroyed)) ?? nil != nil {
+                    throw DiskError(.notFound, "The disk at \(store.brief.location) was destroyed.")
+                }
                 throw DiskError(
                     .notFound,
                     "There is no disk at \(store.brief.location); check the URL, or make one with «vdrivectl create»."

@@ -84,6 +84,8 @@ package struct DiskSnapshot: Sendable {
     package var dirtyBytes: UInt64
     /// Sealed and not committed yet.
     package var pendingBytes: UInt64
+    /// Whether a person has paused the uploads.
+    package var isPaused: Bool
     package var allocatedBytes: UInt64
     package var remoteState: String
     package var lastError: String?

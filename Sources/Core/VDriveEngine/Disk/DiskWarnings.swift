@@ -11,6 +11,8 @@ final class DiskWarnings: Sendable {
         case cacheUnwritable
         /// LMDB finds no space.
         case metadataFull
+        /// Writers wait for uploads, which are paused.
+        case pausedAndFull
     }
 
     private let current = Mutex<[Kind: String]>([:])

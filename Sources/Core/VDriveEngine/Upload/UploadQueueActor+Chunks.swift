@@ -22,12 +22,19 @@ extension UploadQueueActor {
         _ version: ObjectVersion
     ) async -> Result<Uploaded, DiskError> {
         do throws(DiskError) {
-            let captured = try await persist { () async throws(DiskError) in try await self.cache.capture(chunk) }
-            let base = try await persist { () async throws(DiskError) in try await self.remote.entry(for: chunk) }
+            // Here a pause costs no memory.
+            try await untilGoing()
+            await noteBegin(of: chunk)
+            let captured = try await persist(of: chunk) { () async throws(DiskError) in
+                try await self.cache.capture(chunk)
+            }
+            let base = try await persist(of: chunk) { () async throws(DiskError) in
+                try await self.remote.entry(for: chunk)
+            }
             var lost: PageSet?
             if let base, !captured.present.isFull {
                 let start = ContinuousClock.now
-                lost = try await persist { () async throws(DiskError) in
+                lost = try await persist(of: chunk) { () async throws(DiskError) in
                     try await self.complete(captured, from: base, givingUp: start.duration(to: .now) >= self.patience)
                 }
             }
@@ -50,14 +57,17 @@ extension UploadQueueActor {
                 throw DiskError(.internal, error.description)
             }
             guard let (object, entry) = encoded else {
+                await noteEnd(of: chunk)
                 return .success(Uploaded(chunk: chunk, entry: nil, receipt: nil, replaced: base))
             }
-            let receipt = try await persist { () async throws(DiskError) in
+            let receipt = try await persist(of: chunk) { () async throws(DiskError) in
+                try await self.untilGoing()
                 try await Faults.at(.putBeforeChunk)
                 let receipt = try await self.remote.put(.chunk(chunk, version: version), object)
                 try await Faults.at(.putAfterChunk)
                 return receipt
             }
+            await noteEnd(of: chunk)
             if Faults.breaks(.rule7) { await cache.cleanTooEarly(chunk) }
             // Somebody may still find the object that should be there, and put it back.
             let keepsBase = lostPages != nil

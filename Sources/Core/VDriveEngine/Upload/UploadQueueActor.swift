@@ -13,6 +13,8 @@ internal import VDriveStore
 /// order: map nodes (at a checkpoint), the commit object, the look for a higher term, LMDB, the dirty flags.
 /// A step that fails is tried again for ever, with the same bytes: what was captured exists only here. Only the end of
 /// the daemon gives an epoch up; its pages are still dirty then, and the next start seals them anew.
+/// While a person has paused the uploads nothing is sealed, and an epoch in flight stands still between two chunks
+/// (`UploadHold`); the look for a higher term goes on.
 actor UploadQueueActor {
     let plane: DataPlane
     let cache: CacheActor
@@ -31,17 +33,18 @@ actor UploadQueueActor {
     /// Whether the term is this attachment's own; until then nothing is sealed.
     private(set) var hasTerm: Bool
 
-    private var superblock: Superblock
+    private(set) var superblock: Superblock
     private(set) var waiters = CommitWaiters()
-    /// The disk is being taken out of use: flushes do not wait for a remote that refuses.
-    private var isLeaving = false
+    var hold = UploadHold()
+    /// The epoch in flight.
+    var progress: EpochProgress?
     /// Flushes wait for the remote no more: it has been away for too long while the disk is being taken out of use.
     private(set) var hasGivenUpRemote = false
     private var sleeper: CheckedContinuation<Void, Never>?
     private var isWoken = false
     /// When somebody last looked for a higher term, in seconds since 1970.
-    private var lastLook: UInt64
-    private var isStopping = false
+    var lastLook: UInt64
+    private(set) var isStopping = false
     private var isRunning = false
     private var stopWaiters: [CheckedContinuation<Void, Never>] = []
     private(set) var lastError: DiskError?
@@ -93,7 +96,7 @@ actor UploadQueueActor {
             await sleep()
             await uploadOnce()
             // After the answer to those who waited, and never in the way of those who wait now.
-            if let head = superblock.head, waiters.isEmpty {
+            if let head = superblock.head, waiters.isEmpty, !hold.isHeld {
                 await garbage.collect(keepingCommitBefore: head.epoch) { await !self.waiters.isEmpty }
             }
         }
@@ -105,7 +108,7 @@ actor UploadQueueActor {
     }
 
     /// What ends all waiting for a commit.
-    private var finalError: DiskError {
+    var finalError: DiskError {
         failure ?? DiskError(.busy, "The disk is being detached.")
     }
 
@@ -135,9 +138,12 @@ actor UploadQueueActor {
         lastError = error
         failure = error
         isStopping = true
+        hold.release()
     }
 
     private func uploadOnce() async {
+        // Who waits for a commit waits for the end of the pause, too.
+        if hold.isHeld, !isStopping { return await lookWhenDue() }
         waiters.beginServing()
         if isStopping { return waiters.finishAll(.failure(finalError)) }
         var result = Result<Void, DiskError>.success(())
@@ -154,7 +160,18 @@ actor UploadQueueActor {
             result = .failure(error)
             if error.kind == .busy { isStopping = true } else { fail(error) }
         }
+        progress = nil
         waiters.finishServing(result)
+    }
+
+    /// The look of a disk that commits nothing: nobody writes to it, or its uploads are paused, perhaps in the middle of
+    /// an epoch. Call it as often as you like.
+    func lookWhenDue() async {
+        guard hasTerm, !isStopping, progress == nil || hold.isHeld else { return }
+        do throws(DiskError) { try await lookWhenIdle(isAsked: false) } catch {
+            fail(error)
+            wake()
+        }
     }
 
     /// Who writes nothing never commits, and would go on serving what another machine has replaced.
@@ -175,7 +192,7 @@ actor UploadQueueActor {
     }
 
     private func sleep() async {
-        if isWoken || !waiters.isEmpty {
+        if isWoken || !waiters.isEmpty && !hold.isHeld {
             isWoken = false
             return
         }
@@ -195,6 +212,8 @@ actor UploadQueueActor {
     /// - Throws: when the remote refuses (the upload goes on trying), or the disk is detached meanwhile.
     func sync() async throws(DiskError) {
         if isStopping { throw lastError ?? DiskError(.busy, "The disk is being detached.") }
+        beginWish()
+        defer { endWish() }
         let result = await withCheckedContinuation { continuation in
             waiters.add(continuation, isPatient: false)
             wake()
@@ -224,12 +243,13 @@ actor UploadQueueActor {
 
     /// The disk is about to be taken out of use, which flushes: from now on a remote that refuses is not waited for.
     func leave() {
-        isLeaving = true
+        hold.isLeaving = true
+        goOn()
     }
 
     /// It stays in use after all.
     func stay() {
-        isLeaving = false
+        hold.isLeaving = false
         hasGivenUpRemote = false
     }
 
@@ -256,6 +276,7 @@ actor UploadQueueActor {
     /// Ends `run` and waits for its end: after the epoch in flight, or at once when the task is cancelled.
     func stop() async {
         isStopping = true
+        hold.release()
         wake()
         if isRunning { await withCheckedContinuation { stopWaiters.append($0) } }
     }
@@ -265,14 +286,18 @@ actor UploadQueueActor {
     private func upload(_ sealed: SealedEpoch) async throws(DiskError) {
         let version = ObjectVersion(term: superblock.term, epoch: sealed.epoch)
         pendingBytes = UInt64(sealed.chunks.count * plane.geometry.chunkBytes)
+        progress = EpochProgress(sealed)
         _ = await Faults.passes(.sealAfterIncrement)
         let uploaded = try await putChunks(sealed.chunks, version)
+        try await untilGoing()
+        progress?.stage = .committing
         try await commit(uploaded, at: version)
         pendingBytes = 0
         logger.debug("epoch committed", metadata: ["epoch": "\(sealed.epoch)", "chunks": "\(sealed.chunks.count)"])
     }
 
     private func putChunks(_ chunks: [ChunkIndex], _ version: ObjectVersion) async throws(DiskError) -> [Uploaded] {
+        progress?.stage = .uploading
         let results = await withTaskGroup(of: Result<Uploaded, DiskError>.self) { group in
             var results: [Result<Uploaded, DiskError>] = []
             var next = chunks.makeIterator()
@@ -368,7 +393,10 @@ actor UploadQueueActor {
 
     /// Tries a step until it succeeds: remote trouble is never data trouble. Those who wait for a sync are told at the
     /// first failure; what makes trying useless (fenced, an internal error) is thrown.
+    ///
+    /// - Parameter chunk: whose step it is, for those who look at the queue.
     nonisolated func persist<Value: Sendable>(
+        of chunk: ChunkIndex? = nil,
         _ step: @Sendable () async throws(DiskError) -> Value
     ) async throws(DiskError) -> Value {
         while true {
@@ -380,6 +408,7 @@ actor UploadQueueActor {
                 if error.kind == .internal || error.kind == .fenced { throw error }
                 if Task.isCancelled { throw DiskError(.busy, "The disk is being detached.") }
                 await report(error)
+                if let chunk { await noteRetry(of: chunk) }
                 try? await Task.sleep(for: EngineLimits.refusedRetry)
                 if Task.isCancelled { throw DiskError(.busy, "The disk is being detached.") }
             }
@@ -392,6 +421,6 @@ actor UploadQueueActor {
         }
         lastError = error
         waiters.finish(patient: false, .failure(error))
-        if isLeaving { giveUpRemote() }
+        if hold.isLeaving { giveUpRemote() }
     }
 }

@@ -99,7 +99,7 @@ struct DaemonChecks {
         switch disk.state {
         case .attached where disk.lastError == nil, .detached where disk.lastError == nil:
             return .ok(subject, text)
-        case .attached, .detached, .attaching, .detaching:
+        case .attached, .detached, .attaching, .detaching, .destroying:
             return .warning(subject, text, advice: "look again soon: `vdrivectl status \(disk.name) --watch`")
         case .fenced:
             let advice = "detach it here; attach --takeover takes it back from the other owner"
