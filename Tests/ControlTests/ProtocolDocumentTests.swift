@@ -110,7 +110,8 @@ struct ProtocolDocumentTests {
             "cacheBytes": [.integer(262_143), .integer(1 << 60 + 1)],
             "durability": [.string("none")],
             "uploadIntervalSeconds": [.number(0.04), .integer(3601)],
-            "filesystem": [.string("btrfs")],
+            "filesystem": [.string("btrfs")], "limit": [.integer(-1), .integer(5001)],
+            "uuid": [.string(""), .string("5d3e0f52-9c0e-4b7c-8b0e-2f6d1a7c9e1g")],
         ]
         let document = try ProtocolDocument()
         let check = SchemaCheck(document: document.json)

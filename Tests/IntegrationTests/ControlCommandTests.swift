@@ -82,7 +82,26 @@ extension Integration {
                     field: "evictedBytes",
                     value: .integer(0)
                 ),
+                Row(
+                    words: ["upload", "queue", "--limit", "10"],
+                    says: "NAME: 0 B to upload in 0 chunks\n",
+                    field: "totalChunks",
+                    value: .integer(0)
+                ),
+                Row(
+                    words: ["upload", "pause"],
+                    says: "paused the uploads of NAME",
+                    field: "state",
+                    value: .string("attached")
+                ),
+                Row(
+                    words: ["upload", "resume"],
+                    says: "resumed the uploads of NAME",
+                    field: "state",
+                    value: .string("attached")
+                ),
                 Row(words: ["detach"], says: "detached NAME", field: "state", value: .string("detached")),
+                Row(words: ["destroy"], says: "destroyed NAME\n", field: "deletedObjects", value: .integer(0)),
                 Row(
                     words: ["import"],
                     own: on,
@@ -216,12 +235,14 @@ extension Integration {
                     (.diskAttach, #"{"name":"disk","filesystem":"none"}"#, "state", .string("attached")),
                     (.diskSync, #"{"name":"disk"}"#, "name", .string("disk")),
                     (.cacheEvict, #"{"name":"disk","wait":true}"#, "evictedBytes", .integer(0)),
+                    (.uploadQueue, #"{"name":"disk","limit":0}"#, "totalChunks", .integer(0)),
+                    (.uploadPause, #"{"name":"disk"}"#, "state", .string("attached")),
+                    (.uploadResume, #"{"name":"disk"}"#, "state", .string("attached")),
                     (.diskDetach, #"{"name":"disk"}"#, "state", .string("detached")),
+                    (.diskDestroy, #"{"name":"disk"}"#, "deletedObjects", .integer(0)),
                     (.diskImport, #"{"name":"again",\#(place)}"#, "name", .string("again")),
                 ]
                 for (method, params, field, value) in calls {
-                    // A disk that is known here is not imported once more.
-                    if method == .diskImport { try await daemon.forgetEverything() }
                     let result = try json(
                         try await daemon.ctl(["call", method.rawValue] + (params.map { [$0] } ?? []))
                     )

@@ -16,6 +16,9 @@ extension DiskRegistry {
     ) async throws(RPCError) -> DiskDestroy.Output {
         let name = try DiskName(params.name)
         guard !isStopping else { throw RPCError(.busy, "The daemon is stopping; try again when it is back.") }
+        if let uuid = params.uuid, DiskID(uuid) == nil {
+            throw RPCError(.invalidParams, "\(JSONValue.string(String(uuid.prefix(80))).text) is no uuid.")
+        }
         let configuration = try entry(name).configuration
         try Self.check(params, configuration)
         switch try entry(name).phase {
