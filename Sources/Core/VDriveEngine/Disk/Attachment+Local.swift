@@ -102,7 +102,8 @@ extension Attachment {
             var bytes: UInt64 = 0
             for file in files { bytes += try FileStatus.of("\(directory)/\(file)").allocatedBytes }
             guard bytes > 0 else { return }
-            let aside = "\(directory)/\(LocalDisk.asidePrefix)\(identity.map { hexadecimal($0, digits: 16) } ?? "unknown")"
+            let aside =
+                "\(directory)/\(LocalDisk.asidePrefix)\(identity.map { hexadecimal($0, digits: 16) } ?? "unknown")"
             try Directory.createAll(aside)
             for file in files { try Directory.rename("\(directory)/\(file)", to: "\(aside)/\(file)") }
             try Directory.sync(directory)

@@ -11,12 +11,12 @@ package import VDriveStore
 /// | stopped after | there is | what goes on |
 /// |---|---|---|
 /// | the claim, or the mark | the whole disk | an attach of this state directory, or another removal |
-/// | the descriptor | no disk: nobody can import or attach it, and beside the mark nobody makes a new one | another removal |
+/// | the descriptor | no disk: nobody can import or attach it, nor make one beside the mark | another removal |
 /// | the last object but the mark | the same | another removal |
 ///
-/// The descriptor goes in one step, before anything that it needs: there is no moment at which a disk is there and is not
-/// whole. Whoever attaches claims a term first, so that an owner elsewhere is noticed; one that was taken over finds the
-/// higher term at its next commit, or within a minute.
+/// The descriptor goes in one step, before anything that it needs: there is no moment at which a disk is there and is
+/// not whole. The term is claimed as for an attach, so that an owner elsewhere is noticed; one that was taken over finds
+/// the higher term at its next commit, or within a minute.
 package struct DiskRemoval: Sendable {
     let store: RemoteStore
     let id: DiskID

@@ -2,8 +2,8 @@ internal import VDriveFormat
 internal import VDriveModel
 internal import VDriveStore
 
-/// Deletes what lies on a remote under a disk's names, but for the descriptor and the mark of a destroyed disk; whatever
-/// has another name stays, and so does the folder that it lies in.
+/// Deletes what lies on a remote under a disk's names, but for the descriptor and the mark of a destroyed disk;
+/// whatever has another name stays, and so does the folder that it lies in.
 ///
 /// The terms go last: until then a writer that had the disk finds itself fenced.
 struct RemoteSweep: Sendable {

@@ -164,8 +164,8 @@ actor UploadQueueActor {
         waiters.finishServing(result)
     }
 
-    /// The look of a disk that commits nothing: nobody writes to it, or its uploads are paused, perhaps in the middle of
-    /// an epoch. Call it as often as you like.
+    /// The look of a disk that commits nothing: nobody writes to it, or its uploads are paused, perhaps in the middle
+    /// of an epoch. Call it as often as you like.
     func lookWhenDue() async {
         guard hasTerm, !isStopping, progress == nil || hold.isHeld else { return }
         do throws(DiskError) { try await lookWhenIdle(isAsked: false) } catch {
