@@ -146,7 +146,7 @@ let trials: [Trial] = [
             "VDriveControl", "VDriveProtocol", "VDriveClient", "VDriveModel", "VDriveStore", "Linux", "VDriveTestKit",
         ],
         packages: nio + logging + lifecycle,
-        scripts: ["check-openrpc.py"]
+        scripts: ["check-openrpc.py", "check-openrpc-models.py"]
     ),
     Trial(
         name: "IntegrationTests",
