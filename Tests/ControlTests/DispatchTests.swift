@@ -18,8 +18,8 @@ struct DispatchTests {
 
     private func answer(_ line: String) async throws -> String? {
         switch try RPCLine(parsing: line.utf8) {
-        case .single(let call): await table().answer(call)
-        case .batch(let calls): await table().answer(calls)
+        case .single(let call): await table().answer(call)?.line
+        case .batch(let calls): await table().answer(calls)?.line
         }
     }
 

@@ -9,6 +9,6 @@ package enum DiscoverMethod {
         } catch {
             preconditionFailure("Protocol/openrpc.json is not JSON: \(error)")
         }
-        table.add(RPCDiscover.self) { (_) throws(RPCError) in document }
+        table.add(RPCDiscover.self, always: document)
     }
 }

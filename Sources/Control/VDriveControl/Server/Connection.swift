@@ -8,20 +8,23 @@ struct Connection: Sendable {
     /// Calls of one connection at the same time. Long ones (a sync) must not keep a person's `status` out; a thousand
     /// connections with all places taken must not exhaust the memory.
     static let callsMax = 64
+    /// Answers are gathered to writes of about this size.
+    private static let writeBytes = 16 * 1024
 
     let channel: NIOAsyncChannel<InboundLine, ByteBuffer>
     let peer: PeerCredentials
     let table: DispatchTable
     let policy: AccessPolicy
+    let unreadPatience: TimeAmount
     let logger: Logger
 
     /// Serves until the client has closed its side and all its calls are answered, or until it is cut off.
     func run() async {
         do {
-            try await channel.executeThenClose { inbound, outbound in
-                guard policy.allows(peer) else { return try await refuse(outbound) }
+            try await channel.executeThenClose { inbound, _ in
+                guard policy.allows(peer) else { return try await refuse() }
                 try await withGracefulShutdownHandler {
-                    try await serve(inbound, outbound)
+                    try await serve(inbound)
                 } onGracefulShutdown: {
                     // No more lines; the calls that run are still answered.
                     channel.channel.close(mode: .input, promise: nil)
@@ -33,48 +36,80 @@ struct Connection: Sendable {
         }
     }
 
-    private func refuse(_ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>) async throws {
+    private func refuse() async throws {
         logger.warning("connection refused", metadata: ["uid": "\(peer.uid)", "pid": "\(peer.pid)"])
         let error = RPCError(.refused, "Only root and the daemon's user may use this socket.")
-        try await write(RPCResponse(id: .null, outcome: .failure(error)).line, to: outbound)
+        try await write([.failure(error)])
     }
 
-    private func serve(
-        _ inbound: NIOAsyncChannelInboundStream<InboundLine>,
-        _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
-    ) async throws {
+    private func serve(_ inbound: NIOAsyncChannelInboundStream<InboundLine>) async throws {
         let gate = CallGate(places: Self.callsMax)
         try await withThrowingDiscardingTaskGroup { group in
             for try await line in inbound {
                 guard case .line(let bytes) = line else {
                     let error = RPCError(.invalidRequest, "A line has at most \(RPCLimits.lineBytesMax) bytes.")
                     // The calls before it are still answered; the connection cannot be understood any further.
-                    return try await write(RPCResponse(id: .null, outcome: .failure(error)).line, to: outbound)
+                    return try await write([.failure(error)])
                 }
                 await gate.enter()
                 group.addTask {
-                    defer { gate.leave() }
-                    if let answer = await answer(bytes) { try await write(answer, to: outbound) }
+                    guard let answer = await answer(bytes) else { return gate.leave() }
+                    guard gate.finish(answer) else { return }
+                    do {
+                        while case let answers = gate.next(), !answers.isEmpty {
+                            try await write(answers) { gate.leave($0) }
+                        }
+                    } catch {
+                        gate.close()
+                        throw error
+                    }
                 }
             }
         }
     }
 
-    private func answer(_ bytes: ByteBuffer) async -> String? {
+    private func answer(_ bytes: ByteBuffer) async -> Answer? {
         do throws(RPCError) {
             switch try RPCLine(parsing: bytes.readableBytesView) {
             case .single(let call): return await table.answer(call)
             case .batch(let calls): return await table.answer(calls)
             }
         } catch {
-            return RPCResponse(id: .null, outcome: .failure(error)).line
+            return .failure(error)
         }
     }
 
-    private func write(_ line: String, to outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>) async throws {
-        var buffer = channel.channel.allocator.buffer(capacity: line.utf8.count + 1)
-        buffer.writeString(line)
-        buffer.writeInteger(UInt8(ascii: "\n"))
-        try await outbound.write(buffer)
+    /// Writes answers, several at once where they are short. Each write waits until the kernel has taken it all: of the
+    /// answers to a client that does not read, this one alone is in memory. Past its patience the client is cut off.
+    ///
+    /// - Parameter written: called with how many have gone.
+    private func write(_ answers: [Answer], _ written: (Int) -> Void = { _ in }) async throws {
+        var rest = answers[...]
+        while !rest.isEmpty {
+            let before = rest.count
+            let buffer = nextBuffer(&rest)
+            let channel = channel.channel
+            let deadline = channel.eventLoop.scheduleTask(in: unreadPatience) { channel.close(promise: nil) }
+            defer { deadline.cancel() }
+            try await channel.writeAndFlush(buffer)
+            written(before - rest.count)
+        }
+    }
+
+    /// Takes answers for one write; their text is gone when it returns.
+    private func nextBuffer(_ rest: inout ArraySlice<Answer>) -> ByteBuffer {
+        var lines: [String] = []
+        var bytes = 0
+        while bytes < Self.writeBytes, let answer = rest.popFirst() {
+            let line = answer.line
+            bytes += line.utf8.count + 1
+            lines.append(line)
+        }
+        var buffer = channel.channel.allocator.buffer(capacity: bytes)
+        for line in lines {
+            buffer.writeString(line)
+            buffer.writeInteger(UInt8(ascii: "\n"))
+        }
+        return buffer
     }
 }

@@ -11,10 +11,8 @@ package import VDriveProtocol
 package final class ControlServer: Service, CustomStringConvertible {
     /// The bounds of the server, where tests need others than users.
     package struct Limits: Sendable {
-        /// How long a client may leave its answers unread.
+        /// How long a client may leave an answer unread, once the kernel holds no more for it.
         package var unreadPatience: TimeAmount = .seconds(30)
-        /// Bytes of answers that wait in the daemon for one client before its calls wait too.
-        package var unreadBytesMax = 256 * 1024
         /// How long calls may take to end once the server stops; by then the disks are gone, and only waiting is left.
         package var grace: Duration = .seconds(5)
 
@@ -81,6 +79,7 @@ package final class ControlServer: Service, CustomStringConvertible {
                             peer: client.peer,
                             table: self.table,
                             policy: self.policy,
+                            unreadPatience: self.limits.unreadPatience,
                             logger: self.logger
                         )
                         connections.addTask { await connection.run() }
@@ -93,20 +92,12 @@ package final class ControlServer: Service, CustomStringConvertible {
     }
 
     private func bind() async throws -> NIOAsyncChannel<Client, Never> {
-        let limits = limits
-        return try await ServerBootstrap(group: group)
+        try await ServerBootstrap(group: group)
             // `printf … | socat - UNIX-CONNECT:…` ends its side before it reads.
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(
-                .writeBufferWaterMark,
-                value: .init(low: limits.unreadBytesMax / 4, high: limits.unreadBytesMax)
-            )
             .bind(try listening.duplicate()) { channel in
                 PeerCredentials.of(channel).flatMapThrowing { peer in
-                    try channel.pipeline.syncOperations.addHandlers(
-                        SlowReaderGuard(patience: limits.unreadPatience),
-                        ByteToMessageHandler(LineFramer())
-                    )
+                    try channel.pipeline.syncOperations.addHandler(ByteToMessageHandler(LineFramer()))
                     return (try NIOAsyncChannel(wrappingChannelSynchronously: channel), peer)
                 }
             }

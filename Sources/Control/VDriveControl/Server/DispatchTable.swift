@@ -3,8 +3,8 @@ package import VDriveProtocol
 
 /// Method names and what they do. Built once, then read by every connection.
 package struct DispatchTable: Sendable {
-    /// Takes raw parameters and gives the result as one line of JSON.
-    private typealias Call = @Sendable (JSONValue?) async -> Result<String, RPCError>
+    /// Takes raw parameters and gives the result, to be made one line of JSON.
+    private typealias Call = @Sendable (JSONValue?) async -> Result<Answer.Encoding, RPCError>
 
     private var calls: [String: Call] = [:]
     private var keys: [String: Set<String>] = [:]
@@ -30,13 +30,35 @@ package struct DispatchTable: Sendable {
         calls[name] = { params in await Self.run(method, params, body) }
     }
 
+    /// Adds a method without parameters whose result never changes: it is encoded once.
+    ///
+    /// - Precondition: as for the other methods; and the result can be encoded.
+    package mutating func add<Method: RPCMethod>(_ method: Method.Type, always output: Method.Output)
+    where Method.Parameters == NoParameters {
+        let name = method.name.rawValue
+        precondition(calls[name] == nil, "\(name) is there twice")
+        guard case .success(let result) = Self.encode(output) else {
+            preconditionFailure("\(name) cannot be encoded")
+        }
+        keys[name] = NoParameters.keys
+        calls[name] = { params in
+            do throws(RPCError) {
+                _ = try NoParameters(strictly: params)
+                return .success { .success(result) }
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
     private static func run<Method: RPCMethod>(
         _ method: Method.Type,
         _ params: JSONValue?,
         _ body: @Sendable (Method.Parameters) async throws(RPCError) -> Method.Output
-    ) async -> Result<String, RPCError> {
+    ) async -> Result<Answer.Encoding, RPCError> {
         do throws(RPCError) {
-            return .success(try encode(try await body(try Method.Parameters(strictly: params))))
+            let output = try await body(try Method.Parameters(strictly: params))
+            return .success { encode(output) }
         } catch {
             return .failure(error)
         }
@@ -44,36 +66,34 @@ package struct DispatchTable: Sendable {
 
     /// Answers one call.
     ///
-    /// - Returns: the line of the response, without the newline; nil for a notification, whatever came of it.
-    package func answer(_ call: RPCLine.Call) async -> String? {
-        switch call {
-        case .failure(let failure):
-            return RPCResponse(id: failure.id, outcome: .failure(failure.error)).line
-        case .success(let request):
-            let outcome = await outcome(of: request)
-            guard let id = request.id else { return nil }
-            switch outcome {
-            // The result is JSON already: no need to take it apart and put it together again.
-            case .success(let result): return #"{"id":\#(id.json.text),"jsonrpc":"2.0","result":\#(result)}"#
-            case .failure(let error): return RPCResponse(id: id, outcome: .failure(error)).line
-            }
-        }
+    /// - Returns: nil for a notification, whatever came of it.
+    package func answer(_ call: RPCLine.Call) async -> Answer? {
+        await single(call).map { .single($0) }
     }
 
     /// Answers all calls of a batch at the same time.
     ///
-    /// - Returns: one line with the responses in any order; nil when all calls were notifications.
-    package func answer(_ batch: [RPCLine.Call]) async -> String? {
-        let lines = await withTaskGroup(of: String?.self) { group in
-            for call in batch { group.addTask { await answer(call) } }
-            return await group.reduce(into: [String]()) { lines, line in
-                if let line { lines.append(line) }
+    /// - Returns: the responses in any order; nil when all calls were notifications.
+    package func answer(_ batch: [RPCLine.Call]) async -> Answer? {
+        let answers = await withTaskGroup(of: Answer.Single?.self) { group in
+            for call in batch { group.addTask { await single(call) } }
+            return await group.reduce(into: [Answer.Single]()) { answers, answer in
+                if let answer { answers.append(answer) }
             }
         }
-        return lines.isEmpty ? nil : "[\(lines.joined(separator: ","))]"
+        return answers.isEmpty ? nil : .batch(answers)
     }
 
-    private func outcome(of request: RPCRequest) async -> Result<String, RPCError> {
+    private func single(_ call: RPCLine.Call) async -> Answer.Single? {
+        switch call {
+        case .failure(let failure): return Answer.Single(id: failure.id, outcome: .failure(failure.error))
+        case .success(let request):
+            let outcome = await outcome(of: request)
+            return request.id.map { Answer.Single(id: $0, outcome: outcome) }
+        }
+    }
+
+    private func outcome(of request: RPCRequest) async -> Result<Answer.Encoding, RPCError> {
         guard let call = calls[request.method] else {
             let name = JSONValue.string(String(request.method.prefix(80))).text
             return .failure(RPCError(.methodNotFound, "There is no method \(name)."))
@@ -81,13 +101,12 @@ package struct DispatchTable: Sendable {
         return await call(request.params)
     }
 
-    private static func encode(_ output: some Encodable) throws(RPCError) -> String {
+    private static func encode(_ output: some Encodable) -> Result<String, RPCError> {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        do {
-            return String(decoding: try encoder.encode(output), as: UTF8.self)
-        } catch {
-            throw RPCError(.internal, "The result cannot be encoded; the daemon's log may say more.")
+        guard let text = try? encoder.encode(output) else {
+            return .failure(RPCError(.internal, "The result cannot be encoded; the daemon's log may say more."))
         }
+        return .success(String(decoding: text, as: UTF8.self))
     }
 }
