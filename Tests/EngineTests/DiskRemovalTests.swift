@@ -205,7 +205,9 @@ import VDriveTestKit
         try Directory.rename(world.folder + "/state", to: world.folder + "/lost")
         #expect(local.changes()?.contains("no metadata") == true)
         try Directory.createAll(world.folder + "/state")
-        try Data("no database at all, by no means".utf8).write(to: URL(fileURLWithPath: world.folder + "/state/data.mdb"))
+        try Data("no database at all, by no means".utf8).write(
+            to: URL(fileURLWithPath: world.folder + "/state/data.mdb")
+        )
         #expect(local.changes()?.contains("cannot be told") == true)
     }
 

@@ -9,7 +9,8 @@ extension Integration {
     struct DestroyTests {
         private func write(_ image: String, megabytes: Int) async throws {
             try await mustRun([
-                "dd", "if=/dev/urandom", "of=\(image)", "bs=1M", "count=\(megabytes)", "conv=notrunc,fsync", "status=none",
+                "dd", "if=/dev/urandom", "of=\(image)", "bs=1M", "count=\(megabytes)", "conv=notrunc,fsync",
+                "status=none",
             ])
         }
 

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CALL "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"method\":\"daemon.version\"}\n"
+
 static void fail(const char *what) {
     fprintf(stderr, "control: %s: %s\n", what, strerror(errno));
     exit(1);
@@ -66,7 +68,7 @@ static void pipeline(int s, long count, long window) {
     while (answered < count) {
         size_t filled = 0;
         while (sent < count && sent - answered < window && filled < sizeof buffer - 100)
-            filled += sprintf(buffer + filled, "{\"jsonrpc\":\"2.0\",\"id\":%ld,\"method\":\"daemon.version\"}\n", sent++);
+            filled += sprintf(buffer + filled, CALL, sent++);
         send_all(s, buffer, filled);
         answered += receive(s);
     }
