@@ -15,8 +15,8 @@ package import VDriveStore
 /// | the last object but the mark | the same | another removal |
 ///
 /// The descriptor goes in one step, before anything that it needs: there is no moment at which a disk is there and is
-/// not whole. The term is claimed as for an attach, so that an owner elsewhere is noticed; one that was taken over finds
-/// the higher term at its next commit, or within a minute.
+/// not whole. The term is claimed as for an attach, so that an owner elsewhere is noticed; one that was taken over
+/// finds the higher term at its next commit, or within a minute.
 package struct DiskRemoval: Sendable {
     let store: RemoteStore
     let id: DiskID
