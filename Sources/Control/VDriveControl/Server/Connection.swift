@@ -1,3 +1,4 @@
+import Linux
 import Logging
 import NIOCore
 import ServiceLifecycle
@@ -35,8 +36,7 @@ struct Connection: Sendable {
 
     private func refuse(_ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>) async throws {
         logger.warning("connection refused", metadata: ["uid": "\(peer.uid)", "pid": "\(peer.pid)"])
-        let error = RPCError(.refused, "Only root and the daemon's user may use this socket.")
-        try await write(RPCResponse(id: .null, outcome: .failure(error)).line, to: outbound)
+        try await write(RPCResponse(id: .null, outcome: .failure(policy.refusal)).line, to: outbound)
     }
 
     private func serve(
