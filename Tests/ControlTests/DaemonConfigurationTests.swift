@@ -191,6 +191,6 @@ struct DaemonConfigurationTests {
 
     private static var contrib: String {
         let parts = #filePath.split(separator: "/").dropLast(3)
-        return "/\(parts.joined(separator: "/"))/contrib/systemd"
+        return "/\(parts.joined(separator: "/"))/contrib/etc"
     }
 }

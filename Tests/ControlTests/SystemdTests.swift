@@ -233,7 +233,7 @@ struct SupervisionTests {
             let first = try await blocking { try listener.next(seconds: 60) }
             #expect(
                 first
-                    == "READY=1\nSTATUS=stopping: 1 disk still in use, 5.0 MiB to upload\nEXTEND_TIMEOUT_USEC=30000000"
+                    == "READY=1\nSTATUS=stopping: 1 disk still in use, 5.00 MiB to upload\nEXTEND_TIMEOUT_USEC=30000000"
             )
             #expect(try await blocking { try listener.next(seconds: 60) } == "EXTEND_TIMEOUT_USEC=30000000")
         }

@@ -32,8 +32,12 @@ package final class NoticeListener: Sendable {
     ///
     /// - Returns: nil when none comes within the time.
     package func next(seconds: Double) throws -> String? {
+        let deadline = ContinuousClock.now + .seconds(seconds)
         var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&waiting, 1, CInt(seconds * 1000)) > 0 else { return nil }
+        // A signal may end it early.
+        while poll(&waiting, 1, CInt(max(0, (deadline - .now) / .milliseconds(1)))) <= 0 {
+            guard ContinuousClock.now < deadline else { return nil }
+        }
         var buffer = [UInt8](repeating: 0, count: 64 * 1024)
         let count = recv(descriptor, &buffer, buffer.count, CInt(MSG_DONTWAIT))
         guard count >= 0 else { throw Errno.current }
