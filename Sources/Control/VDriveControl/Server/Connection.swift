@@ -20,7 +20,7 @@ struct Connection: Sendable {
     func run() async {
         do {
             try await channel.executeThenClose { inbound, outbound in
-                guard policy.allows(peer) else { return try await refuse(outbound) }
+                guard policy.allows(peer) else { return try await refuse(inbound, outbound) }
                 try await withGracefulShutdownHandler {
                     try await serve(inbound, outbound)
                 } onGracefulShutdown: {
@@ -34,9 +34,24 @@ struct Connection: Sendable {
         }
     }
 
-    private func refuse(_ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>) async throws {
+    /// How long a client that is refused may take to read why.
+    private static let refusalPatience = Duration.seconds(1)
+
+    private func refuse(
+        _ inbound: NIOAsyncChannelInboundStream<InboundLine>,
+        _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    ) async throws {
         logger.warning("connection refused", metadata: ["uid": "\(peer.uid)", "pid": "\(peer.pid)"])
         try await write(RPCResponse(id: .null, outcome: .failure(policy.refusal)).line, to: outbound)
+        try await channel.channel.close(mode: .output)
+        // What the client has sent already is read, and thrown away: the kernel answers a close over unread bytes with
+        // a reset, which would cost the client the line.
+        try await withThrowingTaskGroup(of: Void.self) { race in
+            race.addTask { for try await _ in inbound {} }
+            race.addTask { try await Task.sleep(for: Self.refusalPatience) }
+            try await race.next()
+            race.cancelAll()
+        }
     }
 
     private func serve(
