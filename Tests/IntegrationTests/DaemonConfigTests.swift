@@ -93,20 +93,31 @@ extension Integration {
                 try await daemon.mustCtl("detach", "films")
                 _ = try await daemon.attachImage("films")
                 try await daemon.mustCtl("detach", "films")
-                // Without any, the server refuses.
+                // Without any, the server refuses; with a wrong one, too, and nobody repeats it.
                 let none = try await daemon.mustCtl("configure", "films", "--credentials", "none")
                 #expect(!none.contains("next attach"), "it is not attached: \(none)")
                 let refused = try await daemon.ctl(["attach", "films", "--fs", "none"])
                 #expect(refused.status == 1, "\(refused)")
+                let wrong = "username = 'vdrive'\npassword = '\(Self.wrong)'\n"
+                try writeSecret(wrong, to: "\(scratch.path)/nas", mode: 0o440)
+                try await daemon.mustCtl("configure", "films", "--credentials", "credential:nas")
+                let again = try await daemon.ctl(["attach", "films", "--fs", "none"])
+                #expect(again.status == 1 && again.errors.contains("wrong user or password"), "\(again)")
+                try writeSecret("\(Self.wrong)\n", to: "\(scratch.path)/broken", mode: 0o400)
+                let broken = try await daemon.ctl(["configure", "films", "--credentials", "credential:broken"])
+                #expect(broken.errors.contains("credential:broken, line 1: this is not TOML"), "\(broken)")
 
-                let password = try #require(text.firstMatch(of: #/password = "(.+)"/#)).1
                 let file = try String(contentsOfFile: "\(daemon.stateDirectory)/disks.d/films.toml", encoding: .utf8)
+                #expect(file.contains("credentials = 'credential:nas'"), "\(file)")
                 let shown = [
                     file, daemon.log, try await daemon.mustCtl("status", "films", "--json"),
-                    try await daemon.mustCtl("daemon", "config", "--json"), refused.errors, early.errors,
+                    try await daemon.mustCtl("daemon", "config", "--json"), again.errors, broken.errors,
                 ]
-                for text in shown { #expect(!text.contains(password)) }
+                for text in shown { #expect(!text.contains(Self.wrong)) }
             }
         }
+
+        /// A password that nothing else can be taken for.
+        private static let wrong = "topsecret-4c1b"
     }
 }
