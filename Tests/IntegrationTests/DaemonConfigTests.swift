@@ -41,6 +41,7 @@ extension Integration {
                 (["VDRIVE_CONFIG=\(file).none"], [], "\(file).none cannot be read"),
                 (["VDRIVE_LOG_LEVEL=loud"], ["--config", "/dev/null"], "VDRIVE_LOG_LEVEL must be trace"),
                 ([], ["--config", "/dev/null", "--state-dir", "x"], "--state-dir must be an absolute path"),
+                ([], ["--config", "/dev/null", "--socket-group", "vdrive-nobody"], "There is no group vdrive-nobody"),
                 (["NOTIFY_SOCKET=x"], ["--config", "/dev/null"], "NOTIFY_SOCKET is x"),
             ]
             for (environment, options, says) in cases {

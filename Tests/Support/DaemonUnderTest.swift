@@ -23,7 +23,7 @@ package final class DaemonUnderTest: Sendable {
     /// Who opens the control socket.
     package enum Launch: Sendable {
         case itself
-        /// `systemd-socket-activate`, which starts the daemon when the first client comes, in an environment of its own.
+        /// `systemd-socket-activate`, which starts the daemon for the first client, in an environment of its own.
         case socketActivation
     }
 

@@ -15,6 +15,8 @@ struct Daemon {
     private static let hostThreads = 8
 
     let configuration: DaemonConfiguration
+    /// Whose members may use the socket.
+    let group: AccessPolicy.Group?
     let layout: StateLayout
     /// The socket, where somebody else has opened it.
     let activation: SocketActivation?
@@ -26,7 +28,6 @@ struct Daemon {
     ///
     /// - Throws: `RPCError` when the daemon cannot start.
     func run() async throws {
-        let group = try configuration.socketGroup.map(AccessPolicy.Group.init(named:))
         let lock = try layout.claim()
         let threads = BlockingThreads(name: "vdrive-host", count: Self.hostThreads)
         defer { threads.shutdown() }
@@ -47,7 +48,7 @@ struct Daemon {
                 return await registry.census()
             }
         }
-        let listening = try listen(group)
+        let listening = try listen()
         let table = DispatchTable.daemon(registry: registry, config: configuration.report(serving: listening))
         let server = ControlServer(
             listening: listening,
@@ -79,7 +80,7 @@ struct Daemon {
         withExtendedLifetime(lock) {}
     }
 
-    private func listen(_ group: AccessPolicy.Group?) throws(RPCError) -> ListeningSocket {
+    private func listen() throws(RPCError) -> ListeningSocket {
         guard let activation else { return try ListeningSocket(path: configuration.socketPath, group: group?.id) }
         let listening = try ListeningSocket(activation)
         let wanted = configuration[.socket]

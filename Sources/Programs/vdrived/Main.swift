@@ -49,6 +49,7 @@ enum Main {
         )
         let daemon = Daemon(
             configuration: configuration,
+            group: try configuration.socketGroup.map(AccessPolicy.Group.init(named:)),
             layout: try StateLayout(
                 stateDirectory: configuration.stateDirectory,
                 runDirectory: configuration.runDirectory

@@ -35,8 +35,8 @@ package struct Credentials: Equatable, Sendable, CustomStringConvertible, Custom
             guard let folder = variable("CREDENTIALS_DIRECTORY"), folder.hasPrefix("/") else {
                 throw RPCError(
                     .fixConfiguration,
-                    "systemd passed no credentials to the daemon, and \(source) is one; add LoadCredential=\(name):FILE "
-                        + "to vdrived.service, run systemctl daemon-reload, and restart vdrived."
+                    "systemd passed no credentials to the daemon, and \(source) is one; add LoadCredential="
+                        + "\(name):FILE to vdrived.service, run systemctl daemon-reload, and restart vdrived."
                 )
             }
             let file = PrivateFile.ofSystemd("\(folder)/\(name)", name: name)

@@ -3,8 +3,8 @@ package import VDriveProtocol
 
 /// A listening socket that systemd, or `systemd-socket-activate`, opened for this process: sd_listen_fds(3).
 ///
-/// One descriptor is the control socket whatever it is called. Of several it is the one whose name (`FileDescriptorName=`
-/// in a socket unit) is `control`; there must be exactly one, and the others are closed.
+/// One descriptor is the control socket whatever it is called. Of several it is the one whose name
+/// (`FileDescriptorName=` in a socket unit) is `control`; there must be exactly one, and the others are closed.
 package struct SocketActivation: Equatable, Sendable {
     /// Our descriptor's name, where there are several.
     package static let name = "control"

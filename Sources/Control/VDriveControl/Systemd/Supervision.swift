@@ -25,7 +25,7 @@ package struct Supervision: Sendable {
         guard let address, name.hasPrefix("@") || name.hasPrefix("/") else {
             throw RPCError(
                 .fixConfiguration,
-                "NOTIFY_SOCKET is \(name), which is neither an absolute path nor @ and a name; unset it, or set it right."
+                "NOTIFY_SOCKET is \(name), neither an absolute path nor @ and a name; unset it, or set it right."
             )
         }
         self.address = address
