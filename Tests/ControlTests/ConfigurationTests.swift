@@ -1,4 +1,3 @@
-import Glibc
 import Linux
 import Testing
 import VDriveModel
@@ -17,7 +16,7 @@ struct ConfigurationTests {
             remote: try StoreURL("webdavs://dav.example:8443/a%20b/films"),
             cacheDirectory: "/var/cache/with \"quotes\" and ünicode",
             cacheBytes: 10 << 30,
-            credentialsFile: "/etc/vdrive/films.credentials"
+            credentials: .file("/etc/vdrive/films.credentials")
         )
         configuration.durability = .remote
         configuration.uploadIntervalSeconds = 0.25
@@ -32,11 +31,19 @@ struct ConfigurationTests {
         let full = try sample()
         #expect(try DiskConfiguration(text: full.text, path: "/x/films.toml") == full)
         var bare = full
-        bare.credentialsFile = nil
+        bare.credentials = nil
         bare.mountPoint = nil
         bare.filesystem = nil
         bare.isAttachedAtStart = false
         #expect(try DiskConfiguration(text: bare.text, path: "/x/films.toml") == bare)
+    }
+
+    @Test("where credentials lie is read back", arguments: ["credential:nas", "env:NAS_CREDENTIALS", "/etc/nas"])
+    func credentials(reference: String) throws {
+        var configuration = try sample()
+        configuration.credentials = try CredentialsSource(reference)
+        #expect(configuration.text.contains("credentials = '\(reference)'\n"))
+        #expect(try DiskConfiguration(text: configuration.text, path: "/x/films.toml") == configuration)
     }
 
     @Test("a file from before durability and upload interval reads as local and 5 s")
@@ -69,6 +76,8 @@ struct ConfigurationTests {
             ("chunk-size = 4194304", "chunk-size = -1", "chunk-size must be a size"),
             ("chunk-size = 4194304", "chunk-size = ", "line"),
             ("cache-size = 10737418240", "", "cache-size is missing"),
+            ("'/etc/vdrive/films.credentials'", "'films.credentials'", "must be absolute"),
+            ("'/etc/vdrive/films.credentials'", "'credential:../films'", "names no credential"),
             ("durability = 'remote'", "durability = 'both'", "durability must be local or remote"),
             ("upload-interval = 0.25", "upload-interval = 0.01", "must be from 0.05 to 3600 seconds"),
             ("upload-interval = 0.25", "upload-interval = nan", "must be from 0.05 to 3600 seconds"),
@@ -115,78 +124,5 @@ struct ConfigurationTests {
     func names(text: String, isValid: Bool) {
         let name = try? DiskName(text)
         #expect((name != nil) == isValid)
-    }
-}
-
-@Suite("credentials")
-struct CredentialsTests {
-    private let user = geteuid()
-
-    @Test("a private file is read")
-    func reads() throws {
-        let folder = try ScratchFolder()
-        let path = try folder.write("username = 'u'\npassword = 'p'\nca-file = '/ca.pem'\n", to: "c")
-        let file = try CredentialsFile(path: path, daemonUser: user)
-        #expect(file.username == "u")
-        let credentials = try file.credentials(for: try StoreURL("webdavs://h/p"))
-        #expect(credentials == StoreCredentials(username: "u", password: "p", caFile: "/ca.pem"))
-    }
-
-    @Test("a file that others can read is refused", arguments: [0o640, 0o604, 0o644, 0o666, 0o620, 0o602, 0o700])
-    func checksMode(mode: mode_t) throws {
-        let folder = try ScratchFolder()
-        let path = try folder.write("username = 'u'\npassword = 'topsecret'\n", to: "c", mode: mode)
-        let error = #expect(throws: RPCError.self) { try CredentialsFile(path: path, daemonUser: user) }
-        #expect(error?.message.contains("chmod 600") == true)
-        #expect(error?.message.contains("topsecret") == false)
-    }
-
-    @Test("somebody else's file is refused")
-    func checksOwner() throws {
-        let folder = try ScratchFolder()
-        let path = try folder.write("username = 'u'\npassword = 'p'\n", to: "c")
-        guard chown(path, 12345, 0) == 0 else { return }
-        #expect(throws: RPCError.self) { try CredentialsFile(path: path, daemonUser: 54321) }
-        _ = try CredentialsFile(path: path, daemonUser: 12345)
-    }
-
-    @Test(
-        "what is no credentials file is refused, and no error repeats a secret",
-        arguments: [
-            "password = topsecret", "username = 'u'", "password = 'topsecret'", "topsecret = 'x'",
-            "username = 1\npassword = 2",
-            "[topsecret]\na = 1", "access-key = 'topsecret'", "session-token = 'topsecret'", "\u{0}topsecret",
-            "username = 'u'\npassword = 'topsecret'\nca-file = 'relative'", "username = 'u'\npassword = 'topsecret",
-        ]
-    )
-    func refuses(text: String) throws {
-        let folder = try ScratchFolder()
-        let path = try folder.write(text, to: "c")
-        let error = #expect(throws: RPCError.self) { try CredentialsFile(path: path, daemonUser: user) }
-        #expect(error?.code == .fixConfiguration)
-        #expect(error?.message.contains("topsecret") == false, "\(error?.message ?? "")")
-    }
-
-    @Test("folders, pipes, relative paths and missing files are refused")
-    func refusesOthers() throws {
-        let folder = try ScratchFolder()
-        let pipe = "\(folder.path)/pipe"
-        try #require(mkfifo(pipe, 0o600) == 0)
-        for path in [folder.path, pipe, "relative", "\(folder.path)/none"] {
-            #expect(throws: RPCError.self) { try CredentialsFile(path: path, daemonUser: user) }
-        }
-    }
-
-    @Test("keys of another kind of remote are refused")
-    func refusesKeys() throws {
-        let file = try CredentialsFile(text: "access-key = 'a'\nsecret-key = 'topsecret'", path: "c")
-        let error = #expect(throws: RPCError.self) { try file.credentials(for: try StoreURL("webdav://h/p")) }
-        #expect(error?.message.contains("topsecret") == false)
-    }
-
-    @Test("descriptions show nothing")
-    func hides() throws {
-        let file = try CredentialsFile(text: "username = 'u'\npassword = 'topsecret'", path: "c")
-        #expect(!"\(file) \(String(reflecting: file))".contains("topsecret"))
     }
 }

@@ -24,7 +24,14 @@ struct ProtocolDocumentTests {
             daemonUser: 0,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
-        try await body(.daemon(registry: registry))
+        let none = try DaemonConfiguration(
+            options: [:],
+            configOption: nil,
+            variable: { _ in nil },
+            standardFile: "\(folder.path)/none"
+        )
+        let listening = try ListeningSocket(path: "\(folder.path)/socket")
+        try await body(.daemon(registry: registry, config: none.report(serving: listening)))
         withExtendedLifetime(folder) {}
     }
 

@@ -186,6 +186,41 @@ struct ServerTests {
         #expect(policy.allows(PeerCredentials(pid: 1, uid: 0, gid: 5)))
         #expect(policy.allows(PeerCredentials(pid: 1, uid: 1000, gid: 5)))
         #expect(!policy.allows(PeerCredentials(pid: 1, uid: 1001, gid: 0)))
+        #expect(!policy.allows(PeerCredentials(pid: 1, uid: 1001, gid: 0, groups: [0, 5])))
+    }
+
+    @Test("members of the configured group are let in, also those of whom it is not the first group")
+    func group() throws {
+        let policy = AccessPolicy(daemonUser: 1000, group: try AccessPolicy.Group(named: "4242"))
+        #expect(policy.allows(PeerCredentials(pid: 1, uid: 1001, gid: 4242)))
+        #expect(policy.allows(PeerCredentials(pid: 1, uid: 1001, gid: 5, groups: [7, 4242])))
+        #expect(!policy.allows(PeerCredentials(pid: 1, uid: 1001, gid: 5, groups: [7, 4243])))
+        #expect(try AccessPolicy.Group(named: "root").id == 0)
+        let error = #expect(throws: RPCError.self) { _ = try AccessPolicy.Group(named: "vdrive-no-such-group") }
+        #expect(error?.code == .fixConfiguration && error?.message.contains("groupadd") == true)
+    }
+
+    @Test("the socket belongs to the configured group")
+    func groupOfSocket() throws {
+        let folder = try ScratchFolder()
+        let path = "\(folder.path)/s"
+        guard geteuid() == 0 else { return }
+        let socket = try ListeningSocket(path: path, group: 4242)
+        let status = try FileStatus.of(path)
+        #expect(status.mode == 0o660 && status.group == 4242 && status.owner == 0)
+        withExtendedLifetime(socket.isInherited) {}
+    }
+
+    @Test("the kernel tells who a peer is, with all groups")
+    func kernel() throws {
+        var ends: [CInt] = [0, 0]
+        try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0)
+        defer { for end in ends { close(end) } }
+        let peer = try PeerCredentials.of(ends[0])
+        #expect(peer.pid == getpid() && peer.uid == geteuid() && peer.gid == getegid())
+        var own = [gid_t](repeating: 0, count: 65536)
+        let count = getgroups(CInt(own.count), &own)
+        #expect(Set(peer.groups) == Set(own.prefix(Int(count))))
     }
 
     @Test("a second server does not take the socket of one that answers, and takes that of a dead one")

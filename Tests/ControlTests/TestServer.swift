@@ -16,7 +16,7 @@ struct TestServer: Sendable {
 
     static func with(
         limits: ControlServer.Limits = ControlServer.Limits(),
-        user: UInt32 = geteuid(),
+        policy: AccessPolicy = AccessPolicy(daemonUser: geteuid()),
         _ fill: (inout DispatchTable) -> Void,
         _ body: @escaping @Sendable (TestServer) async throws -> Void
     ) async throws {
@@ -26,10 +26,10 @@ struct TestServer: Sendable {
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let socket = "\(folder.path)/s"
-        let server = try ControlServer(
-            path: socket,
+        let server = ControlServer(
+            listening: try ListeningSocket(path: socket),
             table: table,
-            policy: AccessPolicy(daemonUser: user),
+            policy: policy,
             group: loops,
             limits: limits,
             logger: quiet

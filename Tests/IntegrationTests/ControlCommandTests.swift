@@ -141,9 +141,10 @@ extension Integration {
                     }
                 }
                 try await expectList(daemon)
+                try await expectConfig(daemon)
                 // call and doctor have tests of their own.
                 let tested = Set(rows.map { $0.words.prefix { !$0.hasPrefix("--") }.joined(separator: " ") })
-                #expect(Set(try await commandNames()) == tested.union(["call", "doctor"]))
+                #expect(Set(try await commandNames()) == tested.union(["daemon config", "call", "doctor"]))
             }
         }
 
@@ -159,6 +160,23 @@ extension Integration {
             #expect(list["disks"]?[1]?["name"] == .string("second"), "\(list.text)")
             expect(
                 try await daemon.ctl(["status", "--socket", "\(daemon.folder)/none"]),
+                status: 3,
+                errors: "not answer"
+            )
+        }
+
+        /// The daemon's settings: a table, JSON, and the failure that there is no daemon.
+        private func expectConfig(_ daemon: DaemonUnderTest) async throws {
+            let answer = try await daemon.ctl(["daemon", "config"])
+            expect(answer, status: 0)
+            let lines = answer.output.split(separator: "\n")
+            #expect(lines.first?.split(separator: " ") == ["SETTING", "VALUE", "FROM"], "\(answer)")
+            #expect(lines.count == 7 && lines[3].contains(#/^socket-group +- +default$/#), "\(answer)")
+            #expect(lines.contains { $0.hasPrefix("state-dir ") && $0.hasSuffix("command line") }, "\(answer)")
+            let config = try json(try await daemon.ctl(["daemon", "config", "--json"]))
+            #expect(config["socket"]?["value"] == .string(daemon.socket), "\(config.text)")
+            expect(
+                try await daemon.ctl(["daemon", "config", "--socket", "\(daemon.folder)/none"]),
                 status: 3,
                 errors: "not answer"
             )

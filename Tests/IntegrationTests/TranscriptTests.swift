@@ -6,9 +6,11 @@ extension Integration {
     /// `Protocol/transcripts/`, against a real daemon.
     @Suite(.serialized)
     struct TranscriptTests {
-        @Test(.timeLimit(.minutes(2)))
-        func `every transcript is what a daemon says, and openrpc.json allows it`() async throws {
-            try await DaemonUnderTest.use("transcripts") { daemon in
+        @Test(.timeLimit(.minutes(4)), arguments: [DaemonUnderTest.Launch.itself, .socketActivation])
+        func `every transcript is what a daemon says, and openrpc.json allows it`(
+            launch: DaemonUnderTest.Launch
+        ) async throws {
+            try await DaemonUnderTest.use("transcripts", launch: launch) { daemon in
                 let document = try ProtocolDocument()
                 try Transcript.prepare(folder: daemon.folder)
                 let transcripts = try Transcript.all(folder: daemon.folder)

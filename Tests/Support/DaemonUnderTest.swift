@@ -20,6 +20,13 @@ package final class DaemonUnderTest: Sendable {
         package init(description: String) { self.description = description }
     }
 
+    /// Who opens the control socket.
+    package enum Launch: Sendable {
+        case itself
+        /// `systemd-socket-activate`, which starts the daemon for the first client, in an environment of its own.
+        case socketActivation
+    }
+
     private struct Running: @unchecked Sendable {
         // SAFETY: touched only inside the mutex.
         var process: Process?
@@ -29,6 +36,8 @@ package final class DaemonUnderTest: Sendable {
     package let folder: String
     private let logLevel: String
     private let environment: [String: String]
+    private let launch: Launch
+    private let options: [String]
     private let janitor: Janitor
     private let running = Mutex(Running())
 
@@ -38,13 +47,21 @@ package final class DaemonUnderTest: Sendable {
     private var logFile: String { "\(folder)/vdrived.log" }
     private var pidFile: String { "\(folder)/vdrived.pid" }
 
-    private init(purpose: String, logLevel: String, environment: [String: String]) throws {
+    private init(
+        purpose: String,
+        logLevel: String,
+        environment: [String: String],
+        launch: Launch,
+        options: [String]
+    ) throws {
         let scratch = try makeScratchFolder(purpose)
         // Servers that drop their rights come by here.
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: scratch.path)
         folder = scratch.path
         self.logLevel = logLevel
         self.environment = environment
+        self.launch = launch
+        self.options = options
         janitor = try Janitor(folder: folder)
     }
 
@@ -54,16 +71,26 @@ package final class DaemonUnderTest: Sendable {
     ///
     /// - Parameters:
     ///   - environment: variables for the daemon, such as VDRIVE_FAULTS, beside those of the test process.
+    ///   - launch: who opens the control socket.
+    ///   - options: more of the daemon's command line.
     ///   - starts: whether the daemon runs when the body begins; otherwise the body starts it.
     /// - Throws: what the body throws; `Failure` when the daemon does not end well, or leaves mounts or devices behind.
     package static func use(
         _ purpose: String,
         logLevel: String = "info",
         environment: [String: String] = [:],
+        launch: Launch = .itself,
+        options: [String] = [],
         starts: Bool = true,
         _ body: (DaemonUnderTest) async throws -> Void
     ) async throws {
-        let daemon = try DaemonUnderTest(purpose: purpose, logLevel: logLevel, environment: environment)
+        let daemon = try DaemonUnderTest(
+            purpose: purpose,
+            logLevel: logLevel,
+            environment: environment,
+            launch: launch,
+            options: options
+        )
         try await withTaskCancellationHandler {
             do {
                 if starts { try await daemon.start() }
@@ -105,10 +132,7 @@ package final class DaemonUnderTest: Sendable {
             let process = Process()
             process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
             // Threads of tests have signals blocked, and children inherit that.
-            process.arguments = [
-                "--default-signal", try Self.program("vdrived"), "--socket", socket, "--state-dir", stateDirectory,
-                "--run-dir", runDirectory, "--log-level", logLevel,
-            ]
+            process.arguments = ["--default-signal"] + (try command(own))
             // The program that prints backtraces may hang, and then holds the sockets of the daemon that has crashed.
             process.environment = ProcessInfo.processInfo.environment.merging(own) { $1 }
             if !FileManager.default.fileExists(atPath: logFile) {
@@ -132,6 +156,21 @@ package final class DaemonUnderTest: Sendable {
             try await Task.sleep(for: .milliseconds(50))
         }
         throw Failure(description: "The daemon does not answer.")
+    }
+
+    private func command(_ variables: [String: String]) throws -> [String] {
+        let program = try Self.program("vdrived")
+        // The machine's own configuration is no concern of a test.
+        let common = [
+            "--config", "/dev/null", "--state-dir", stateDirectory, "--run-dir", runDirectory, "--log-level", logLevel,
+        ]
+        switch launch {
+        case .itself: return [program, "--socket", socket] + common + options
+        case .socketActivation:
+            // Without SWIFT_BACKTRACE the daemon starts itself once more, and must find its socket all the same.
+            let settings = variables.filter { $0.key != "SWIFT_BACKTRACE" }.map { "--setenv=\($0.key)=\($0.value)" }
+            return ["systemd-socket-activate", "--listen=\(socket)"] + settings + [program] + common + options
+        }
     }
 
     /// The process id; 0 when it does not run.

@@ -49,7 +49,7 @@ struct UnixSocket: ~Copyable {
         case ENOENT, ECONNREFUSED:
             "The daemon does not answer at \(path); start vdrived, or name its socket with --socket or VDRIVE_SOCKET."
         case EACCES, EPERM:
-            "You may not use the socket \(path); run this as root or as the daemon's user."
+            "You may not use the socket \(path); run this as root, or as a member of its group."
         default:
             "The socket \(path) cannot be used: \(reason(code))."
         }

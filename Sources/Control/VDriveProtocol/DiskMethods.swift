@@ -22,7 +22,7 @@ package enum DiskCreate: RPCMethod {
         package var cacheDirectory: String?
         /// The cache's hard limit; 10 GiB when left out.
         package var cacheBytes: UInt64?
-        /// An absolute path of a file with mode 0600.
+        /// The absolute path of a file with mode 0600, `credential:NAME` or `env:NAME`; none when left out, or `none`.
         package var credentialsFile: String?
         /// When an fsync is answered; `local` when left out.
         package var durability: DurabilityChoice?
@@ -107,7 +107,7 @@ package enum DiskConfigure: RPCMethod {
 
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, durability, uploadIntervalSeconds
+            case name, durability, uploadIntervalSeconds, credentialsFile
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -116,11 +116,19 @@ package enum DiskConfigure: RPCMethod {
         package var durability: DurabilityChoice?
         /// 0.05 to 3600.
         package var uploadIntervalSeconds: Double?
+        /// As in `DiskCreate`; counts from the next attach on.
+        package var credentialsFile: String?
 
-        package init(name: String, durability: DurabilityChoice? = nil, uploadIntervalSeconds: Double? = nil) {
+        package init(
+            name: String,
+            durability: DurabilityChoice? = nil,
+            uploadIntervalSeconds: Double? = nil,
+            credentialsFile: String? = nil
+        ) {
             self.name = name
             self.durability = durability
             self.uploadIntervalSeconds = uploadIntervalSeconds
+            self.credentialsFile = credentialsFile
         }
     }
 }

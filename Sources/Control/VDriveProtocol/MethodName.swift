@@ -3,6 +3,7 @@ package enum MethodName: String, CaseIterable, Sendable {
     case rpcDiscover = "rpc.discover"
     case daemonVersion = "daemon.version"
     case daemonHealth = "daemon.health"
+    case daemonConfig = "daemon.config"
     case diskCreate = "disk.create"
     case diskImport = "disk.import"
     case diskConfigure = "disk.configure"

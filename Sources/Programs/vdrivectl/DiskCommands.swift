@@ -24,7 +24,7 @@ struct Create: ParsableCommand {
                 chunkBytes: chunkSize.map { Int($0.count) },
                 cacheDirectory: try absolute(cache.cacheDir),
                 cacheBytes: cache.cacheSize?.count,
-                credentialsFile: try absolute(cache.credentials),
+                credentialsFile: try credentialsReference(cache.credentials),
                 durability: settings.durability,
                 uploadIntervalSeconds: settings.uploadInterval
             ),
@@ -53,7 +53,7 @@ struct Import: ParsableCommand {
                 remote: remote,
                 cacheDirectory: try absolute(cache.cacheDir),
                 cacheBytes: cache.cacheSize?.count,
-                credentialsFile: try absolute(cache.credentials),
+                credentialsFile: try credentialsReference(cache.credentials),
                 durability: settings.durability,
                 uploadIntervalSeconds: settings.uploadInterval
             ),
@@ -68,7 +68,11 @@ struct Import: ParsableCommand {
 struct CacheOptions: ParsableArguments {
     @Option(help: "Where the cache lies: a folder on a local SSD.", completion: .directory) var cacheDir: String?
     @Option(help: "The cache's hard limit; 10G when left out.") var cacheSize: Bytes?
-    @Option(help: "A TOML file with mode 0600: username and password, ca-file.") var credentials: String?
+    @Option(
+        help: "A TOML file with mode 0600: username and password, ca-file; or credential:NAME of systemd, or env:NAME.",
+        completion: .file()
+    )
+    var credentials: String?
 }
 
 /// What can be changed later, too.
@@ -84,6 +88,11 @@ struct Configure: ParsableCommand {
 
     @Argument(help: "The disk's name.") var name: String
     @OptionGroup var settings: SettingOptions
+    @Option(
+        help: "From the next attach on: a TOML file with mode 0600, credential:NAME of systemd, env:NAME, or none.",
+        completion: .file()
+    )
+    var credentials: String?
     @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
@@ -93,12 +102,16 @@ struct Configure: ParsableCommand {
             DiskConfigure.Parameters(
                 name: name,
                 durability: settings.durability,
-                uploadIntervalSeconds: settings.uploadInterval
+                uploadIntervalSeconds: settings.uploadInterval,
+                credentialsFile: try credentialsReference(credentials)
             ),
             as: output
         ) { status in
             let seconds = "\(status.uploadIntervalSeconds) s"
+            let later =
+                credentials != nil && status.image != nil ? "; the credentials count from the next attach on" : ""
             return "configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds)"
+                + later
         }
     }
 }

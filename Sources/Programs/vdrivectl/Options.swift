@@ -45,6 +45,12 @@ struct Bytes: ExpressibleByArgument {
 extension FilesystemChoice: ExpressibleByArgument {}
 extension DurabilityChoice: ExpressibleByArgument {}
 
+/// Where credentials lie, as the daemon needs it: a path in full, or one of the words that are no paths.
+func credentialsReference(_ text: String?) throws -> String? {
+    guard let text, text != "none", !text.hasPrefix("credential:"), !text.hasPrefix("env:") else { return text }
+    return try absolute(text)
+}
+
 /// A path as the daemon needs it: it has another working directory.
 func absolute(_ path: String?) throws -> String? {
     guard let path, !path.hasPrefix("/") else { return path }

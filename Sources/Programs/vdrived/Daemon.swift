@@ -14,8 +14,14 @@ struct Daemon {
     /// parallel, and each holds one thread at a time.
     private static let hostThreads = 8
 
-    let socketPath: String
+    let configuration: DaemonConfiguration
+    /// Whose members may use the socket.
+    let group: AccessPolicy.Group?
     let layout: StateLayout
+    /// The socket, where somebody else has opened it.
+    let activation: SocketActivation?
+    /// Who wants to know how the daemon is.
+    let supervision: Supervision?
     let logger: Logger
 
     /// Runs until SIGTERM or SIGINT, and then until all disks are detached; a second signal waits for no remote.
@@ -36,19 +42,30 @@ struct Daemon {
 
         // One event loop: the control socket is not the way of the data.
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let server = try ControlServer(
-            path: socketPath,
-            table: .daemon(registry: registry),
-            policy: AccessPolicy(daemonUser: daemonUser),
+        let reporter = supervision.map { supervision in
+            SystemdReporter(supervision: supervision, logger: logger) {
+                try? await loops.next().submit {}.get()
+                return await registry.census()
+            }
+        }
+        let listening = try listen()
+        let table = DispatchTable.daemon(registry: registry, config: configuration.report(serving: listening))
+        let server = ControlServer(
+            listening: listening,
+            table: table,
+            policy: AccessPolicy(daemonUser: daemonUser, group: group),
             group: loops,
             limits: ControlServer.Limits(),
-            logger: logger
+            logger: logger,
+            whenServing: { reporter?.socketAnswers() }
         )
         // In the order in which they depend on each other. They stop in reverse: the disks go while the socket still
         // answers, so that somebody can watch them.
+        var members: [any Service] = [server, registry]
+        if let reporter { members = [reporter] + members + [StopHerald(of: reporter)] }
         let services = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: [.init(service: server), .init(service: registry)],
+                services: members.map { .init(service: $0) },
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: logger
             )
@@ -61,6 +78,19 @@ struct Daemon {
         }
         try await loops.shutdownGracefully()
         withExtendedLifetime(lock) {}
+    }
+
+    private func listen() throws(RPCError) -> ListeningSocket {
+        guard let activation else { return try ListeningSocket(path: configuration.socketPath, group: group?.id) }
+        let listening = try ListeningSocket(activation)
+        let wanted = configuration[.socket]
+        if wanted.source != .default, wanted.value != listening.path {
+            logger.warning(
+                "another socket was passed than the one that is configured; the one that was passed is served",
+                metadata: ["passed": "\(listening.path ?? "unnamed")", "configured": "\(wanted.value ?? "")"]
+            )
+        }
+        return listening
     }
 
     private func hurryAtSecondSignal(_ registry: DiskRegistry) async {

@@ -13,7 +13,13 @@ enum Main {
         // First of all: the flags of a thread are inherited by those that it starts, and no other one exists yet.
         let warnings = ProcessSettings.apply()
         let arguments = Arguments.parseOrExit()
-        let logger = Logger(label: "vdrived") { _ in LogLines(level: arguments.logLevel) }
+        let daemon: Daemon
+        do throws(RPCError) {
+            daemon = try prepare(arguments)
+        } catch {
+            end(saying: error.message, status: 2)
+        }
+        let logger = daemon.logger
         for warning in warnings { logger.warning("\(warning)") }
         do throws(FaultEnvironmentError) {
             if let faults = try FaultEnvironment.arm() {
@@ -26,11 +32,34 @@ enum Main {
             end(saying: "\(error)", status: 2)
         }
         do {
-            let layout = try StateLayout(stateDirectory: arguments.stateDir, runDirectory: arguments.runDir)
-            try await Daemon(socketPath: arguments.socketPath, layout: layout, logger: logger).run()
+            try await daemon.run()
         } catch {
             end(saying: "\(error)", status: EXIT_FAILURE)
         }
+    }
+
+    /// Settles all that the daemon is told, by whomever.
+    ///
+    /// - Throws: `fixConfiguration`, or `invalidParams`.
+    private static func prepare(_ arguments: Arguments) throws(RPCError) -> Daemon {
+        let configuration = try DaemonConfiguration(
+            options: arguments.settings,
+            configOption: arguments.config,
+            variable: environmentVariable
+        )
+        let daemon = Daemon(
+            configuration: configuration,
+            group: try configuration.socketGroup.map(AccessPolicy.Group.init(named:)),
+            layout: try StateLayout(
+                stateDirectory: configuration.stateDirectory,
+                runDirectory: configuration.runDirectory
+            ),
+            activation: try SocketActivation(pid: getpid(), variable: environmentVariable),
+            supervision: try Supervision(pid: getpid(), variable: environmentVariable),
+            logger: Logger(label: "vdrived") { _ in LogLines(level: configuration.logLevel) }
+        )
+        for name in SocketActivation.variables + Supervision.variables { removeEnvironmentVariable(name) }
+        return daemon
     }
 
     /// The sentence for whoever started the daemon stands alone, not in a log line.

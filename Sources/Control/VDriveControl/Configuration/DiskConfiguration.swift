@@ -4,7 +4,8 @@ package import VDriveModel
 package import VDriveProtocol
 package import VDriveStore
 
-/// What this machine knows of a disk: `STATE/disks.d/NAME.toml`. It never holds a secret, only the path of one.
+/// What this machine knows of a disk: `STATE/disks.d/NAME.toml`. It never holds a secret, only where one
+/// lies.
 package struct DiskConfiguration: Equatable, Sendable {
     private enum Key {
         static let name = "name"
@@ -39,8 +40,8 @@ package struct DiskConfiguration: Equatable, Sendable {
     package var cacheDirectory: String
     /// The hard limit.
     package var cacheBytes: UInt64
-    /// The path of a `CredentialsFile`.
-    package var credentialsFile: String?
+    /// Nil: the remote asks for none.
+    package var credentials: CredentialsSource?
     /// When an fsync is answered.
     package var durability = DurabilityChoice.local
     /// How long what is dirty stays on this machine alone; one of `uploadIntervals`.
@@ -59,7 +60,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         remote: StoreURL,
         cacheDirectory: String,
         cacheBytes: UInt64,
-        credentialsFile: String?
+        credentials: CredentialsSource?
     ) {
         self.name = name
         self.id = id
@@ -67,7 +68,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         self.remote = remote
         self.cacheDirectory = cacheDirectory
         self.cacheBytes = cacheBytes
-        self.credentialsFile = credentialsFile
+        self.credentials = credentials
         isAttachedAtStart = false
     }
 
@@ -91,7 +92,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         }
         cacheDirectory = try table.required(Key.cacheDirectory, try table.string(Key.cacheDirectory))
         cacheBytes = try table.required(Key.cacheSize, try table.bytes(Key.cacheSize))
-        credentialsFile = try table.string(Key.credentials)
+        credentials = try Self.credentials(in: table)
         durability = try Self.durability(in: table)
         uploadIntervalSeconds = try Self.uploadInterval(in: table)
         isAttachedAtStart = try table.bool(Key.attach) ?? false
@@ -109,7 +110,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         table[Key.remote] = remote.redacted
         table[Key.cacheDirectory] = cacheDirectory
         table[Key.cacheSize] = TOMLInt(Int64(clamping: cacheBytes))
-        if let credentialsFile { table[Key.credentials] = credentialsFile }
+        if let credentials { table[Key.credentials] = credentials.description }
         table[Key.durability] = durability.rawValue
         table[Key.uploadInterval] = uploadIntervalSeconds
         table[Key.attach] = isAttachedAtStart
@@ -134,6 +135,15 @@ package struct DiskConfiguration: Equatable, Sendable {
             return try DiskGeometry(diskBytes: size, chunkBytes: Int(clamping: chunk))
         } catch {
             throw table.error(at: Key.size, error.description)
+        }
+    }
+
+    private static func credentials(in table: StrictTable) throws(RPCError) -> CredentialsSource? {
+        guard let text = try table.string(Key.credentials) else { return nil }
+        do throws(RPCError) {
+            return try CredentialsSource(text)
+        } catch {
+            throw table.error(at: Key.credentials, error.message)
         }
     }
 

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import VDriveEngine
 
 /// The environment variable that makes things go wrong on purpose, for tests: see contrib/FAULTS.md.
@@ -10,7 +9,7 @@ package enum FaultEnvironment {
     /// - Returns: its text; nil when it is not set, or empty.
     /// - Throws: a sentence about what it cannot mean.
     package static func arm() throws(FaultEnvironmentError) -> String? {
-        guard let value = getenv(variable).map({ String(cString: $0) }), !value.isEmpty else { return nil }
+        guard let value = environmentVariable(variable) else { return nil }
         do throws(FaultSpecError) { try Faults.arm(value) } catch {
             throw FaultEnvironmentError(description: "\(variable): \(error)")
         }

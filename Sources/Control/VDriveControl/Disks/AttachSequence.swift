@@ -83,7 +83,7 @@ struct AttachSequence: Sendable {
     func options(_ configuration: DiskConfiguration, _ intent: AttachIntent) async throws(RPCError) -> DiskOptions {
         let store = try DiskMaker.store(
             url: configuration.remote,
-            credentialsFile: configuration.credentialsFile,
+            credentials: configuration.credentials,
             daemonUser: daemonUser,
             logger: logger
         )

@@ -24,7 +24,7 @@ struct DiskMaker: Sendable {
         var remote: String
         var cacheDirectory: String?
         var cacheBytes: UInt64?
-        var credentialsFile: String?
+        var credentials: CredentialsSource?
         var durability: DurabilityChoice?
         /// Checked.
         var uploadIntervalSeconds: Double?
@@ -76,7 +76,7 @@ struct DiskMaker: Sendable {
         if let geometry { try Self.check(cacheBytes, geometry) }
         let store = try Self.store(
             url: url,
-            credentialsFile: request.credentialsFile,
+            credentials: request.credentials,
             daemonUser: daemonUser,
             logger: logger
         )
@@ -97,7 +97,7 @@ struct DiskMaker: Sendable {
                 remote: url,
                 cacheDirectory: cacheDirectory,
                 cacheBytes: cacheBytes,
-                credentialsFile: request.credentialsFile
+                credentials: request.credentials
             )
             if let durability = request.durability { configuration.durability = durability }
             if let seconds = request.uploadIntervalSeconds { configuration.uploadIntervalSeconds = seconds }
@@ -147,17 +147,15 @@ struct DiskMaker: Sendable {
         }
     }
 
-    /// Opens a remote with the credentials of a file.
+    /// Opens a remote with the credentials that it asks for.
     static func store(
         url: StoreURL,
-        credentialsFile: String?,
+        credentials source: CredentialsSource?,
         daemonUser: UInt32,
         logger: Logger
     ) throws(RPCError) -> RemoteStore {
         var credentials: StoreCredentials?
-        if let credentialsFile {
-            credentials = try CredentialsFile(path: credentialsFile, daemonUser: daemonUser).credentials(for: url)
-        }
+        if let source { credentials = try Credentials(from: source, daemonUser: daemonUser).credentials(for: url) }
         do throws(StoreError) {
             return try openStore(url: url, credentials: credentials, logger: logger)
         } catch {

@@ -6,6 +6,7 @@ extension DiskRegistry {
     package func configure(_ params: DiskConfigure.Parameters) async throws(RPCError) -> DiskStatus {
         let name = try DiskName(params.name)
         let seconds = try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
+        let credentials = try CredentialsSource.given(params.credentialsFile)
         let attached: AttachedDisk?
         switch try entry(name).phase {
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached; configure it when that is done.")
@@ -17,6 +18,13 @@ extension DiskRegistry {
         var configuration = try entry(name).configuration
         if let durability = params.durability { configuration.durability = durability }
         if let seconds { configuration.uploadIntervalSeconds = seconds }
+        if params.credentialsFile != nil {
+            // They are read now, so that what cannot be used is refused now, and used at the next attach.
+            if let credentials {
+                _ = try Credentials(from: credentials, daemonUser: daemonUser).credentials(for: configuration.remote)
+            }
+            configuration.credentials = credentials
+        }
         try configuration.save(in: layout)
         entries[name]?.configuration = configuration
         if let disk = attached?.disk {
@@ -24,6 +32,15 @@ extension DiskRegistry {
             await disk.setDurability(Durability(configuration.durability))
         }
         return try await status(of: name)
+    }
+}
+
+extension CredentialsSource {
+    /// - Returns: nil for `none`, and where nothing was given.
+    /// - Throws: `fixConfiguration`.
+    static func given(_ text: String?) throws(RPCError) -> CredentialsSource? {
+        guard let text else { return nil }
+        return try CredentialsSource(text)
     }
 }
 

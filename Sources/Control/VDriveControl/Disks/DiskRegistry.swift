@@ -138,7 +138,7 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             remote: params.remote,
             cacheDirectory: params.cacheDirectory,
             cacheBytes: params.cacheBytes,
-            credentialsFile: params.credentialsFile,
+            credentials: try CredentialsSource.given(params.credentialsFile),
             durability: params.durability,
             uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
         )
@@ -154,7 +154,7 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             remote: params.remote,
             cacheDirectory: params.cacheDirectory,
             cacheBytes: params.cacheBytes,
-            credentialsFile: params.credentialsFile,
+            credentials: try CredentialsSource.given(params.credentialsFile),
             durability: params.durability,
             uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
         )

@@ -64,7 +64,7 @@ struct LocalKeeper: Sendable {
             request.cacheDirectory = "\(parent == "/" ? "" : parent)/\(name)"
         }
         request.cacheBytes = old.cacheBytes
-        request.credentialsFile = old.credentialsFile
+        request.credentials = old.credentials
         request.durability = old.durability
         request.uploadIntervalSeconds = old.uploadIntervalSeconds
         return request

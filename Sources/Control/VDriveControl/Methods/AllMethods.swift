@@ -1,9 +1,13 @@
+package import VDriveProtocol
+
 extension DispatchTable {
     /// Every method that a daemon answers.
-    package static func daemon(registry: DiskRegistry) -> DispatchTable {
+    ///
+    /// - Parameter config: the settings that it runs with.
+    package static func daemon(registry: DiskRegistry, config: DaemonConfig.Output) -> DispatchTable {
         var table = DispatchTable()
         DiscoverMethod.add(to: &table)
-        DaemonMethods.add(to: &table, registry: registry)
+        DaemonMethods.add(to: &table, registry: registry, config: config)
         DiskMethods.add(to: &table, registry: registry)
         CacheMethods.add(to: &table, registry: registry)
         UploadMethods.add(to: &table, registry: registry)

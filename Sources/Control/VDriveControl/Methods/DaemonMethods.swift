@@ -1,9 +1,9 @@
 import Glibc
-import VDriveProtocol
+package import VDriveProtocol
 
 /// The group `daemon`.
 package enum DaemonMethods {
-    package static func add(to table: inout DispatchTable, registry: DiskRegistry) {
+    package static func add(to table: inout DispatchTable, registry: DiskRegistry, config: DaemonConfig.Output) {
         let started = ContinuousClock.now
         table.add(DaemonVersion.self) { (_) throws(RPCError) in
             DaemonVersion.Output(
@@ -22,6 +22,7 @@ package enum DaemonMethods {
                 problems: problems
             )
         }
+        table.add(DaemonConfig.self) { (_) throws(RPCError) in config }
     }
 
     private static func problem(_ disk: DiskStatus) -> String? {

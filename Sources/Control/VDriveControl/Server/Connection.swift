@@ -1,3 +1,4 @@
+import Linux
 import Logging
 import NIOCore
 import ServiceLifecycle
@@ -22,7 +23,7 @@ struct Connection: Sendable {
     func run() async {
         do {
             try await channel.executeThenClose { inbound, _ in
-                guard policy.allows(peer) else { return try await refuse() }
+                guard policy.allows(peer) else { return try await refuse(inbound) }
                 try await withGracefulShutdownHandler {
                     try await serve(inbound)
                 } onGracefulShutdown: {
@@ -36,10 +37,21 @@ struct Connection: Sendable {
         }
     }
 
-    private func refuse() async throws {
+    /// How long a client that is refused may take to read why.
+    private static let refusalPatience = Duration.seconds(1)
+
+    private func refuse(_ inbound: NIOAsyncChannelInboundStream<InboundLine>) async throws {
         logger.warning("connection refused", metadata: ["uid": "\(peer.uid)", "pid": "\(peer.pid)"])
-        let error = RPCError(.refused, "Only root and the daemon's user may use this socket.")
-        try await write([.failure(error)])
+        try await write([.failure(policy.refusal)])
+        try await channel.channel.close(mode: .output)
+        // What the client has sent already is read, and thrown away: the kernel answers a close over unread bytes with
+        // a reset, which would cost the client the line.
+        try await withThrowingTaskGroup(of: Void.self) { race in
+            race.addTask { for try await _ in inbound {} }
+            race.addTask { try await Task.sleep(for: Self.refusalPatience) }
+            try await race.next()
+            race.cancelAll()
+        }
     }
 
     private func serve(_ inbound: NIOAsyncChannelInboundStream<InboundLine>) async throws {

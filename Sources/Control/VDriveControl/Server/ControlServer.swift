@@ -1,8 +1,9 @@
+import Linux
 package import Logging
 package import NIOCore
 import NIOPosix
 import ServiceLifecycle
-package import VDriveProtocol
+import VDriveProtocol
 
 /// The control socket: accepts clients and serves each in a task of its own.
 ///
@@ -30,19 +31,22 @@ package final class ControlServer: Service, CustomStringConvertible {
     private let group: any EventLoopGroup
     private let limits: Limits
     private let logger: Logger
+    private let whenServing: @Sendable () -> Void
 
-    /// Takes the socket, so that a daemon that cannot have it fails before it touches a disk.
-    ///
-    /// - Throws: `exists` when a daemon answers at the path, `fixConfiguration` when the path cannot be used.
+    /// - Parameters:
+    ///   - listening: taken by the caller, so that a daemon that cannot have it fails before it touches a disk.
+    ///   - whenServing: called once clients are accepted.
     package init(
-        path: String,
+        listening: consuming ListeningSocket,
         table: DispatchTable,
         policy: AccessPolicy,
         group: any EventLoopGroup,
         limits: Limits,
-        logger: Logger
-    ) throws(RPCError) {
-        listening = try ListeningSocket(path: path)
+        logger: Logger,
+        whenServing: @escaping @Sendable () -> Void = {}
+    ) {
+        self.listening = listening
+        self.whenServing = whenServing
         self.table = table
         self.policy = policy
         self.group = group
@@ -56,7 +60,11 @@ package final class ControlServer: Service, CustomStringConvertible {
     package func run() async throws {
         defer { listening.removeName() }
         let server = try await bind()
-        logger.info("listening", metadata: ["socket": "\(listening.path)"])
+        logger.info(
+            "listening",
+            metadata: ["socket": "\(listening.path ?? "unnamed")", "inherited": "\(listening.isInherited)"]
+        )
+        whenServing()
         try await withThrowingTaskGroup(of: Void.self) { race in
             race.addTask { try await self.serve(server) }
             race.addTask {
@@ -96,7 +104,8 @@ package final class ControlServer: Service, CustomStringConvertible {
             // `printf … | socat - UNIX-CONNECT:…` ends its side before it reads.
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .bind(try listening.duplicate()) { channel in
-                PeerCredentials.of(channel).flatMapThrowing { peer in
+                channel.eventLoop.makeCompletedFuture {
+                    let peer = try PeerCredentials.of(channel)
                     try channel.pipeline.syncOperations.addHandler(ByteToMessageHandler(LineFramer()))
                     return (try NIOAsyncChannel(wrappingChannelSynchronously: channel), peer)
                 }
