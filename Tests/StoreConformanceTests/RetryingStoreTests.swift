@@ -50,6 +50,7 @@ struct RetryingStoreTests {
             faulty,
             deadline: deadline,
             budget: RetryBudget(),
+            meter: StoreMeter(),
             clock: clock,
             generator: SplitMix(seed: 7),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -142,6 +143,7 @@ struct RetryingStoreTests {
             FaultyStore(memory, rules: [.init(.get, .hang)]),
             deadline: .milliseconds(200),
             budget: RetryBudget(),
+            meter: StoreMeter(),
             clock: ContinuousClock(),
             generator: SplitMix(seed: 7),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

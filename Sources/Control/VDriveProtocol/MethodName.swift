@@ -12,6 +12,7 @@ package enum MethodName: String, CaseIterable, Sendable {
     case diskDetach = "disk.detach"
     case diskSync = "disk.sync"
     case cacheEvict = "cache.evict"
+    case statsGet = "stats.get"
 }
 
 /// One method: its name, what it takes and what it gives. Server and client are typed by the same conformance.

@@ -25,7 +25,7 @@ struct VDriveCtl: ParsableCommand {
         version: DaemonVersion.release,
         subcommands: [
             Create.self, Import.self, Configure.self, Attach.self, Detach.self, Status.self, Sync.self, Cache.self,
-            Call.self, Doctor.self,
+            Stats.self, Call.self, Doctor.self,
         ]
     )
 

@@ -6,6 +6,7 @@ extension DispatchTable {
         DaemonMethods.add(to: &table, registry: registry)
         DiskMethods.add(to: &table, registry: registry)
         CacheMethods.add(to: &table, registry: registry)
+        StatsMethods.add(to: &table, registry: registry)
         return table
     }
 }

@@ -17,6 +17,8 @@ struct Connection: Sendable {
 
     /// Serves until the client has closed its side and all its calls are answered, or until it is cut off.
     func run() async {
+        table.traffic.noteConnection()
+        defer { table.traffic.noteDisconnection() }
         do {
             try await channel.executeThenClose { inbound, outbound in
                 guard policy.allows(peer) else { return try await refuse(outbound) }

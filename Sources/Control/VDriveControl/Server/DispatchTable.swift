@@ -8,6 +8,8 @@ package struct DispatchTable: Sendable {
 
     private var calls: [String: Call] = [:]
     private var keys: [String: Set<String>] = [:]
+    /// What goes through the control socket; `stats.get` tells it.
+    let traffic = ControlTraffic()
 
     package init() {}
 
@@ -48,9 +50,11 @@ package struct DispatchTable: Sendable {
     package func answer(_ call: RPCLine.Call) async -> String? {
         switch call {
         case .failure(let failure):
+            traffic.noteCall(.failure(failure.error))
             return RPCResponse(id: failure.id, outcome: .failure(failure.error)).line
         case .success(let request):
             let outcome = await outcome(of: request)
+            traffic.noteCall(outcome)
             guard let id = request.id else { return nil }
             switch outcome {
             // The result is JSON already: no need to take it apart and put it together again.
