@@ -46,7 +46,7 @@ import VDriveTestKit
             let lines = page.split(separator: "\n").filter { Self.isSample($0, of: metric) }
             #expect(!lines.isEmpty, "\(metric.name)")
             for line in lines {
-                let names = line.matches(of: /([a-z]+)="/).map { String($0.1) }.filter { $0 != "le" }
+                let names = line.matches(of: /([a-z]+)=\x22/).map { String($0.1) }.filter { $0 != "le" }
                 #expect(names == metric.labels, "\(line)")
             }
         }

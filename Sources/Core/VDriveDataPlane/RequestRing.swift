@@ -1,6 +1,6 @@
 internal import Glibc
 internal import Synchronization
-package import VDriveMeasure
+internal import VDriveMeasure
 package import VDriveModel
 
 /// What a FUSE thread could not answer by itself.

@@ -1,12 +1,12 @@
 internal import Histogram
-package import Synchronization
+internal import Synchronization
 
 /// How long requests of one kind took, as a distribution. Any thread records, without a lock and without an allocation.
 ///
 /// ## Notes on the design
 /// The cells are those of an HdrHistogram of two significant digits over nanoseconds: 256 of width 1, then 128 for each
-/// further power of two. So a value is told with an error under 1 %, recording is two atomic additions, and whoever asks
-/// pours the cells into an HdrHistogram. Values over 4.8 hours count as that long. 38 KiB each.
+/// further power of two. So a value is told with an error under 1 %, recording is two atomic additions, and whoever
+/// asks pours the cells into an HdrHistogram. Values over 4.8 hours count as that long. 38 KiB each.
 package final class LatencyHistogram: @unchecked Sendable {
     /// 2^44 ns are 4.8 hours: the commit of an epoch may wait for a remote that is away.
     static let highestNanoseconds: UInt64 = 1 << 44

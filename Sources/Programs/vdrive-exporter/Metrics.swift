@@ -1,5 +1,5 @@
-/// All that the exporter tells, in the order in which it tells it. `Protocol/metrics.md` shows the same; a test holds the
-/// two together.
+/// All that the exporter tells, in the order in which it tells it. `Protocol/metrics.md` shows the same; a test holds
+/// the two together.
 enum Metrics {
     static let up = Metric(
         "vdrive_up",

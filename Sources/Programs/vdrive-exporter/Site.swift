@@ -1,4 +1,3 @@
-import HTTPTypes
 import Hummingbird
 
 /// The pages: `/metrics` for Prometheus, `/` for whoever looks what this is.
