@@ -154,14 +154,14 @@ let trials: [Trial] = [
     Trial(name: "DataPlaneTests", uses: ["VDriveDataPlane", "VDriveModel", "Linux"]),
     Trial(
         name: "StoreConformanceTests",
-        uses: ["VDriveStore", "VDriveModel", "Curl", "VDriveTestKit"],
+        uses: ["VDriveStore", "VDriveMeasure", "VDriveModel", "Curl", "VDriveTestKit"],
         packages: logging
     ),
     Trial(
         name: "EngineTests",
         uses: [
-            "VDriveEngine", "VDriveStore", "VDriveModel", "VDriveDataPlane", "VDriveFormat", "VDriveMetadata", "Linux",
-            "VDriveTestKit",
+            "VDriveEngine", "VDriveStore", "VDriveMeasure", "VDriveModel", "VDriveDataPlane", "VDriveFormat",
+            "VDriveMetadata", "Linux", "VDriveTestKit",
         ]
     ),
     Trial(

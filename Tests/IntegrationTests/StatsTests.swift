@@ -71,6 +71,8 @@ extension Integration {
                 #expect(after.trims - before.trims == 1)
                 #expect(after.trimmedBytes - before.trimmedBytes == UInt64(2 * Self.chunk))
                 #expect(after.readErrors + after.writeErrors + after.flushErrors + after.trimErrors == 0)
+                // `RPCLimits.lineBytesMax` counts on it.
+                #expect(try JSONValue(encoding: stats).text.utf8.count < 8192)
                 // All of the first hits are timed.
                 let latencies = try #require(stats.latencies)
                 #expect(latencies.readHit.count == after.readHits && latencies.writeHit.count == after.writeHits)
