@@ -153,6 +153,28 @@ extension Integration {
             }
         }
 
+        @Test(.timeLimit(.minutes(1)))
+        func `what answers a byte a second, or nonsense, is no daemon`() async throws {
+            let folder = try makeScratchFolder("false-daemon")
+            let drip = "while printf x; do sleep 1; done"
+            for (script, limits) in [(drip, 4.0..<8), ("echo nonsense; sleep 60", 0..<3)] {
+                let socket = "\(folder.path)/socket-\(limits.lowerBound)"
+                let listener = try SupervisedProcess(
+                    ["socat", "UNIX-LISTEN:\(socket),fork", "SYSTEM:\(script)"],
+                    scratch: makeScratchFolder("socat")
+                )
+                defer { listener.stop() }
+                let exporter = try await ExporterUnderTest(socket: socket)
+                defer { exporter.stop() }
+                let taken = try await seconds {
+                    let value = try await exporter.get().value("vdrive_up")
+                    #expect(value == "0")
+                }
+                #expect(limits.contains(taken), "\(script): \(taken) s")
+            }
+            try FileManager.default.removeItem(at: folder)
+        }
+
         @Test(.timeLimit(.minutes(2)))
         func `a real Prometheus scrapes the cache's fill that stats tells`() async throws {
             try await DaemonUnderTest.use("prometheus") { daemon in

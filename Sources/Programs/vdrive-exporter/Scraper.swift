@@ -29,18 +29,7 @@ final class Scraper: Sendable {
 
     /// - Returns: nil when the daemon did not answer in time, or not as it should.
     func scrape() async -> StatsGet.Output? {
-        let result = await withTaskGroup(of: Result<StatsGet.Output, ControlError>?.self) { group in
-            group.addTask { await self.ask() }
-            group.addTask {
-                // Cancelled as soon as there is an answer.
-                try? await Task.sleep(for: .seconds(Self.secondsMax))
-                return nil
-            }
-            let first = await group.next() ?? nil
-            group.cancelAll()
-            return first
-        }
-        switch result {
+        switch await answer() {
         case .success(let stats)?:
             note(nil)
             return stats
@@ -50,15 +39,38 @@ final class Scraper: Sendable {
         return nil
     }
 
-    private func ask() async -> Result<StatsGet.Output, ControlError>? {
+    private typealias Answer = Result<StatsGet.Output, ControlError>
+
+    /// - Returns: nil when the time is up; the thread that asks is then left behind, until its own time is up.
+    private func answer() async -> Answer? {
+        let (answers, source) = AsyncStream.makeStream(of: Answer.self)
+        let request = ScrapeRequest()
         let socket = socket
-        return try? await pool.runIfActive {
-            do throws(ControlError) {
-                var connection = try ControlConnection(path: socket, timeoutSeconds: Self.secondsMax)
-                return .success(try connection.call(StatsGet.self, StatsGet.Parameters()))
-            } catch {
-                return .failure(error)
+        pool.submit { state in
+            // Nobody waits for a scrape that has stood in the queue for so long.
+            if state == .active, request.isWanted { source.yield(Self.ask(socket)) }
+            source.finish()
+        }
+        defer { request.giveUp() }
+        return await withTaskGroup(of: Answer?.self) { group in
+            group.addTask { await answers.first { _ in true } }
+            group.addTask {
+                // Cancelled as soon as there is an answer.
+                try? await Task.sleep(for: .seconds(Self.secondsMax))
+                return nil
             }
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            return first
+        }
+    }
+
+    private static func ask(_ socket: String?) -> Answer {
+        do throws(ControlError) {
+            var connection = try ControlConnection(path: socket, timeoutSeconds: secondsMax)
+            return .success(try connection.call(StatsGet.self, StatsGet.Parameters()))
+        } catch {
+            return .failure(error)
         }
     }
 
@@ -70,4 +82,12 @@ final class Scraper: Sendable {
         guard isNews else { return }
         if let trouble { logger.warning("\(trouble)") } else { logger.info("the daemon answers") }
     }
+}
+
+/// Whether somebody still waits for a scrape.
+private final class ScrapeRequest: Sendable {
+    private let isOver = Atomic(false)
+
+    var isWanted: Bool { !isOver.load(ordering: .relaxed) }
+    func giveUp() { isOver.store(true, ordering: .relaxed) }
 }
