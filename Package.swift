@@ -38,6 +38,9 @@ let collections: [Target.Dependency] = [
     .product(name: "OrderedCollections", package: "swift-collections"),
 ]
 
+let histogram: [Target.Dependency] = [.product(name: "Histogram", package: "hdrhistogram-swift")]
+let hummingbird: [Target.Dependency] = [.product(name: "Hummingbird", package: "hummingbird")]
+
 let floors: [[Room]] = [
     // 0: C
     [
@@ -56,27 +59,40 @@ let floors: [[Room]] = [
         Room(name: "Curl", folder: "Platform", uses: ["CCurl"], packages: collections),
         Room(name: "Linux", folder: "Platform", uses: ["CLinux", "CBlkid"]),
     ],
-    // 2a: vocabulary
-    [Room(name: "VDriveModel", folder: "Core")],
+    // 2a: vocabulary and measuring
+    [
+        Room(name: "VDriveModel", folder: "Core"),
+        Room(name: "VDriveMeasure", folder: "Core", packages: histogram),
+    ],
     // 2: formats (bytes) and stores (I/O)
     [
         Room(name: "VDriveFormat", folder: "Core", uses: ["VDriveModel", "Codec"]),
-        Room(name: "VDriveStore", folder: "Core", uses: ["VDriveModel", "Curl", "Linux"], packages: logging),
+        Room(
+            name: "VDriveStore",
+            folder: "Core",
+            uses: ["VDriveModel", "VDriveMeasure", "Curl", "Linux"],
+            packages: logging
+        ),
     ],
     [Room(name: "VDriveMetadata", folder: "Core", uses: ["VDriveModel", "VDriveFormat", "Codec", "LMDB"])],
     // 3: the ground that FUSE threads and actors share
-    [Room(name: "VDriveDataPlane", folder: "Core", uses: ["VDriveModel", "Linux"])],
+    [Room(name: "VDriveDataPlane", folder: "Core", uses: ["VDriveModel", "VDriveMeasure", "Linux"])],
     // 4: engine and host; the kernel's side (VDriveFuse) cannot name an actor
     [
         Room(
             name: "VDriveEngine",
             folder: "Core",
             uses: [
-                "VDriveModel", "VDriveFormat", "VDriveStore", "VDriveMetadata", "VDriveDataPlane", "Codec", "Linux",
+                "VDriveModel", "VDriveMeasure", "VDriveFormat", "VDriveStore", "VDriveMetadata", "VDriveDataPlane",
+                "Codec", "Linux",
             ],
             packages: logging + collections
         ),
-        Room(name: "VDriveFuse", folder: "Mount", uses: ["CFuse", "VDriveModel", "VDriveDataPlane", "Linux"]),
+        Room(
+            name: "VDriveFuse",
+            folder: "Mount",
+            uses: ["CFuse", "VDriveModel", "VDriveMeasure", "VDriveDataPlane", "Linux"]
+        ),
         Room(name: "VDriveHost", folder: "Mount", uses: ["Linux"]),
     ],
     // 5: the control plane; clients see the protocol and nothing else of ours
@@ -87,8 +103,8 @@ let floors: [[Room]] = [
             name: "VDriveControl",
             folder: "Control",
             uses: [
-                "VDriveProtocol", "VDriveModel", "VDriveFormat", "VDriveStore", "VDriveEngine", "VDriveFuse",
-                "VDriveHost", "Linux",
+                "VDriveProtocol", "VDriveModel", "VDriveMeasure", "VDriveFormat", "VDriveStore", "VDriveEngine",
+                "VDriveFuse", "VDriveHost", "Linux",
             ],
             packages: nio + logging + toml + lifecycle,
             // A link to Protocol/openrpc.json: the daemon is one file, and carries the one text there is.
@@ -111,6 +127,13 @@ let floors: [[Room]] = [
             packages: arguments,
             kind: .program
         ),
+        Room(
+            name: "vdrive-exporter",
+            folder: "Programs",
+            uses: ["VDriveClient", "VDriveProtocol"],
+            packages: arguments + logging + lifecycle + nio + hummingbird,
+            kind: .program
+        ),
     ],
 ]
 
@@ -124,20 +147,21 @@ struct Trial {
 
 let trials: [Trial] = [
     Trial(name: "ModelTests", uses: ["VDriveModel"]),
+    Trial(name: "MeasureTests", uses: ["VDriveMeasure"], packages: histogram),
     Trial(name: "FormatTests", uses: ["VDriveFormat", "VDriveModel", "Codec"]),
     Trial(name: "LMDBTests", uses: ["LMDB", "VDriveMetadata", "VDriveModel", "VDriveFormat"]),
     Trial(name: "LinuxTests", uses: ["Linux", "VDriveHost"]),
     Trial(name: "DataPlaneTests", uses: ["VDriveDataPlane", "VDriveModel", "Linux"]),
     Trial(
         name: "StoreConformanceTests",
-        uses: ["VDriveStore", "VDriveModel", "Curl", "VDriveTestKit"],
+        uses: ["VDriveStore", "VDriveMeasure", "VDriveModel", "Curl", "VDriveTestKit"],
         packages: logging
     ),
     Trial(
         name: "EngineTests",
         uses: [
-            "VDriveEngine", "VDriveStore", "VDriveModel", "VDriveDataPlane", "VDriveFormat", "VDriveMetadata", "Linux",
-            "VDriveTestKit",
+            "VDriveEngine", "VDriveStore", "VDriveMeasure", "VDriveModel", "VDriveDataPlane", "VDriveFormat",
+            "VDriveMetadata", "Linux", "VDriveTestKit",
         ]
     ),
     Trial(
@@ -152,6 +176,7 @@ let trials: [Trial] = [
         name: "IntegrationTests",
         uses: ["VDriveTestKit", "VDriveProtocol", "VDriveClient", "VDriveStore", "VDriveEngine", "Linux"]
     ),
+    Trial(name: "ExporterTests", uses: ["vdrive-exporter", "VDriveProtocol", "VDriveTestKit"]),
     Trial(name: "TidyTests", uses: []),
 ]
 
@@ -220,6 +245,7 @@ let package = Package(
     products: [
         .executable(name: "vdrived", targets: ["vdrived"]),
         .executable(name: "vdrivectl", targets: ["vdrivectl"]),
+        .executable(name: "vdrive-exporter", targets: ["vdrive-exporter"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
@@ -228,6 +254,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/LebJe/TOMLKit.git", from: "0.6.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
+        // Without its traits: neither configuration files nor all of Foundation.
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1", traits: []),
     ],
     targets: targets
 )

@@ -33,7 +33,7 @@ extension Integration {
             var own: (String) -> [String] = { _ in [] }
             /// What the line for people begins with, or has in it; NAME stands for the disk's.
             let says: String
-            /// What the result holds.
+            /// What the result holds; a path with points.
             let field: String
             let value: JSONValue
             /// Words that fail, how, and what is said then.
@@ -75,6 +75,12 @@ extension Integration {
                     value: .string("attached")
                 ),
                 Row(words: ["status"], says: "name             NAME\n", field: "term", value: .integer(1)),
+                Row(
+                    words: ["stats"],
+                    says: "name             NAME\nstate            attached\n",
+                    field: "daemon.version",
+                    value: .string(DaemonVersion.release)
+                ),
                 Row(words: ["sync"], says: "synced NAME, epoch 1", field: "epoch", value: .integer(1)),
                 Row(
                     words: ["cache", "evict", "--wait"],
@@ -129,7 +135,8 @@ extension Integration {
                     let says = row.says.replacing("NAME", with: "first")
                     #expect(answer.output.hasPrefix(says), "\(answer)")
                     let result = try json(try await daemon.ctl(row.command("second") + ["--json"]))
-                    #expect(result[row.field] == row.value, "\(row.words): \(result.text)")
+                    let value = row.field.split(separator: ".").reduce(result as JSONValue?) { $0?[String($1)] }
+                    #expect(value == row.value, "\(row.words): \(result.text)")
                     let failing = row.failing ?? row.words + ["nobody"]
                     for words in [failing, failing + ["--json"]] {
                         let failure = try await daemon.ctl(words)

@@ -7,8 +7,8 @@ import VDriveTestKit
     private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("../../contrib/docs").standardizedFileURL.path
     private static let commands = [
-        "create", "import", "configure", "attach", "detach", "status", "sync", "cache evict", "daemon config", "call",
-        "doctor",
+        "create", "import", "configure", "attach", "detach", "status", "sync", "cache evict", "stats", "daemon config",
+        "call", "doctor",
     ]
 
     private func withPages(_ body: (URL) async throws -> Void) async throws {
@@ -23,7 +23,10 @@ import VDriveTestKit
     @Test(.timeLimit(.minutes(1)))
     func `the man pages name every command and are without warnings`() async throws {
         try await withPages { folder in
-            let pages = ["vdrivectl": "man/man1/vdrivectl.1", "vdrived": "man/man8/vdrived.8"]
+            let pages = [
+                "vdrivectl": "man/man1/vdrivectl.1", "vdrived": "man/man8/vdrived.8",
+                "vdrive-exporter": "man/man8/vdrive-exporter.8",
+            ]
             for (program, place) in pages {
                 let page = folder.appendingPathComponent(place).path
                 for checker in [["groff", "-man", "-Tutf8", "-ww", "-z", page], ["man", "--warnings", "-l", page]] {
@@ -31,7 +34,7 @@ import VDriveTestKit
                     #expect(answer.isSuccess && answer.errors.isEmpty, "\(answer)")
                 }
                 let text = try await mustRun(["env", "MANWIDTH=100", "LC_ALL=C.UTF-8", "man", "-l", page])
-                #expect(text.contains(#/(?m)^NAME\n +(vdrivectl|vdrived) - /#), "\(text)")
+                #expect(text.contains(#/(?m)^NAME\n +(vdrivectl|vdrived|vdrive-exporter) - /#), "\(text)")
                 #expect(text.contains(program) && text.contains("--socket") && text.contains("SEE ALSO"), "\(text)")
                 guard program == "vdrivectl" else { continue }
                 for command in Self.commands {
@@ -51,7 +54,7 @@ import VDriveTestKit
                 "bash-completion/completions/", "zsh/site-functions/_", "fish/vendor_completions.d/",
             ]
             for (shell, place) in zip(["bash", "zsh", "fish"], scripts) {
-                for program in ["vdrivectl", "vdrived"] {
+                for program in ["vdrivectl", "vdrived", "vdrive-exporter"] {
                     let path = folder.path + "/" + place + program + (shell == "fish" ? ".fish" : "")
                     let text = try String(contentsOfFile: path, encoding: .utf8)
                     #expect(text.contains(program), "\(path)")

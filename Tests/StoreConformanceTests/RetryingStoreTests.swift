@@ -1,6 +1,7 @@
 import Logging
 import Synchronization
 import Testing
+import VDriveMeasure
 import VDriveModel
 import VDriveStore
 import VDriveTestKit
@@ -50,6 +51,7 @@ struct RetryingStoreTests {
             faulty,
             deadline: deadline,
             budget: RetryBudget(),
+            meter: StoreMeter(),
             clock: clock,
             generator: SplitMix(seed: 7),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -142,6 +144,7 @@ struct RetryingStoreTests {
             FaultyStore(memory, rules: [.init(.get, .hang)]),
             deadline: .milliseconds(200),
             budget: RetryBudget(),
+            meter: StoreMeter(),
             clock: ContinuousClock(),
             generator: SplitMix(seed: 7),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -183,5 +186,30 @@ struct RetryingStoreTests {
         #expect(after.bytesOut == 1000)
         #expect(after.bytesIn == 100)
         #expect(after.lastError == busy.message)
+        #expect(after.operations[.get]?.requests == 2 && after.operations[.get]?.failures == 0)
+        #expect(after.operations[.put]?.requests == 1 && after.operations[.list]?.requests == 0)
+        #expect(after.operations[.delete]?.requests == 4 && after.operations[.delete]?.failures == 3)
+        #expect(meter.get.summary().count == 2 && meter.put.summary().count == 1)
+        #expect(meter.other.summary().count == 4)
+    }
+
+    @Test("are counted by the meter, each once")
+    func counted() async throws {
+        let meter = StoreMeter()
+        let memory = MemoryStore()
+        try await memory.put(name, bytes(1000))
+        let store = RetryingStore(
+            MeteredStore(FaultyStore(memory, rules: [.init(.get, times: 5, .failBefore(busy))]), meter: meter),
+            deadline: nil,
+            budget: RetryBudget(),
+            meter: meter,
+            clock: JumpingClock(patience: .seconds(400)),
+            generator: SplitMix(seed: 7),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+        _ = try await store.get(name, range: nil)
+        #expect(meter.snapshot().retries == 5)
+        #expect(meter.snapshot().operations[.get]?.requests == 6)
+        #expect(meter.snapshot().operations[.get]?.failures == 5)
     }
 }

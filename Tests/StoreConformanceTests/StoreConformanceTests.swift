@@ -157,6 +157,7 @@ struct StoreConformanceTests {
             store,
             deadline: .seconds(30),
             budget: RetryBudget(),
+            meter: StoreMeter(),
             clock: ContinuousClock(),
             generator: SystemRandomNumberGenerator(),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -8,7 +8,7 @@ struct UnixSocket: ~Copyable {
 
     /// - Parameters:
     ///   - path: of the socket, under 108 bytes: the kernel's limit.
-    ///   - timeoutSeconds: how long `receive` waits, and `send`; nil for ever.
+    ///   - timeoutSeconds: how long this waits, and `receive` and `send`; nil for ever.
     /// - Throws: `notReachable`.
     init(path: String, timeoutSeconds: Int?) throws(ControlError) {
         var address = sockaddr_un()
@@ -20,6 +20,14 @@ struct UnixSocket: ~Copyable {
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .notReachable("No socket can be opened: \(Self.reason(errno)).") }
+        if let timeoutSeconds {
+            var time = timeval(tv_sec: timeoutSeconds, tv_usec: 0)
+            // Before connecting, which waits too: for a place in the queue of a daemon that accepts nobody.
+            for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+                // The length is right and the descriptor open, so this cannot fail.
+                setsockopt(descriptor, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
+            }
+        }
         let result = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
@@ -32,12 +40,6 @@ struct UnixSocket: ~Copyable {
         }
         self.descriptor = descriptor
         self.timeoutSeconds = timeoutSeconds
-        guard let timeoutSeconds else { return }
-        var time = timeval(tv_sec: timeoutSeconds, tv_usec: 0)
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            // The length is right and the descriptor open, so this cannot fail.
-            setsockopt(descriptor, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
-        }
     }
 
     deinit { close(descriptor) }
@@ -50,6 +52,8 @@ struct UnixSocket: ~Copyable {
             "The daemon does not answer at \(path); start vdrived, or name its socket with --socket or VDRIVE_SOCKET."
         case EACCES, EPERM:
             "You may not use the socket \(path); run this as root, or as a member of its group."
+        case EAGAIN:
+            "The daemon hangs: it accepts nobody at \(path); see its log, and restart it."
         default:
             "The socket \(path) cannot be used: \(reason(code))."
         }

@@ -17,6 +17,7 @@ package enum MethodName: String, CaseIterable, Sendable {
     case uploadQueue = "upload.queue"
     case uploadPause = "upload.pause"
     case uploadResume = "upload.resume"
+    case statsGet = "stats.get"
 }
 
 /// One method: its name, what it takes and what it gives. Server and client are typed by the same conformance.

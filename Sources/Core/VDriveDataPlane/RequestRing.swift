@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Synchronization
+internal import VDriveMeasure
 package import VDriveModel
 
 /// What a FUSE thread could not answer by itself.
@@ -23,10 +24,17 @@ package struct Request: ~Copyable, Sendable {
     }
 
     package let operation: Operation
+    /// When the kernel's request came, on `MonotonicTime`.
+    package let start: UInt64
     private let reply: ReplyHandle
 
-    package init(_ operation: Operation, reply: consuming ReplyHandle) {
+    package init(
+        _ operation: Operation,
+        reply: consuming ReplyHandle,
+        since start: UInt64 = MonotonicTime.nanoseconds
+    ) {
         self.operation = operation
+        self.start = start
         self.reply = reply
     }
 

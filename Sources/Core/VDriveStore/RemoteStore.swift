@@ -43,6 +43,7 @@ package func openStore(
             metered,
             deadline: deadline,
             budget: budget,
+            meter: meter,
             clock: ContinuousClock(),
             generator: SystemRandomNumberGenerator(),
             logger: logger

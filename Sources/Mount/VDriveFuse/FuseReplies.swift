@@ -37,7 +37,12 @@ enum FuseReplies {
                 if got > 0 { done += got } else if got == 0 || errno != EINTR { break }
             }
             // The cache file always covers the whole disk: an early end is an error of the device below.
-            if done < count { fuse_reply_err(request, EIO) } else { reply(request, buffer, count) }
+            if done < count {
+                FuseOperations.withSession(request) { $0.dataPlane.counters.noteReadError() }
+                fuse_reply_err(request, EIO)
+            } else {
+                reply(request, buffer, count)
+            }
             return
         }
         var vector = fuse_bufvec()

@@ -1,7 +1,7 @@
 internal import CFuse
 internal import Glibc
-internal import Synchronization
 internal import VDriveDataPlane
+internal import VDriveMeasure
 internal import VDriveModel
 
 /// Reads on a FUSE thread: hits are answered here, everything else goes over the ring.
@@ -17,16 +17,16 @@ enum ReadPath {
                 fuse_reply_buf(request, nil, 0)
                 return
             }
+            let timer = plane.counters.timeRead()
             switch plane.startRead(offset: UInt64(offset), count: count) {
             case .file(let descriptor, let position):
                 FuseReplies.file(request, descriptor, position, count)
                 plane.finishRead(offset: UInt64(offset), count: count)
-                plane.counters.readHits.add(1, ordering: .relaxed)
+                plane.counters.noteReadHit(bytes: count, timer)
             case .zeros:
                 fuse_reply_buf(request, FuseReplies.zeros.assumingMemoryBound(to: CChar.self), count)
-                plane.counters.readHits.add(1, ordering: .relaxed)
+                plane.counters.noteReadHit(bytes: count, timer)
             case .miss:
-                plane.counters.readMisses.add(1, ordering: .relaxed)
                 submit(request, plane, .read(offset: UInt64(offset), count: count))
             }
         }
@@ -48,8 +48,13 @@ enum ReadPath {
     }
 
     /// Hands a request to the engine.
-    static func submit(_ request: fuse_req_t?, _ plane: DataPlane, _ operation: Request.Operation) {
+    static func submit(
+        _ request: fuse_req_t?,
+        _ plane: DataPlane,
+        _ operation: Request.Operation,
+        since start: UInt64 = MonotonicTime.nanoseconds
+    ) {
         let reply = ReplyHandle(request: UnsafeMutableRawPointer(request!), table: FuseReplies.table)
-        plane.ring.submit(Request(operation, reply: reply))
+        plane.ring.submit(Request(operation, reply: reply, since: start))
     }
 }

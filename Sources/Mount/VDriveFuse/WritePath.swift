@@ -2,6 +2,7 @@ internal import CFuse
 internal import Glibc
 internal import Synchronization
 internal import VDriveDataPlane
+internal import VDriveMeasure
 internal import VDriveModel
 
 /// Writes, flushes and punches on a FUSE thread. Only a write to a chunk that is dirty already is answered here.
@@ -25,9 +26,10 @@ enum WritePath {
                 vector.pointee.count == 1 && vector.pointee.buf.flags.rawValue & FUSE_BUF_IS_FD.rawValue == 0
             if isMemory {
                 let bytes = UnsafeRawBufferPointer(start: vector.pointee.buf.mem, count: count)
+                let timer = plane.counters.timeWrite()
                 if plane.write(offset: UInt64(offset), bytes: bytes) {
                     fuse_reply_write(request, count)
-                    plane.counters.writeHits.add(1, ordering: .relaxed)
+                    plane.counters.noteWriteHit(bytes: count, timer)
                     return
                 }
             }
@@ -43,10 +45,12 @@ enum WritePath {
         offset: off_t,
         count: Int
     ) {
-        plane.counters.writeMisses.add(1, ordering: .relaxed)
+        // The wait for a buffer is the guest's too.
+        let start = MonotonicTime.nanoseconds
         let code = plane.writeErrno.load(ordering: .relaxed)
         guard code == 0 else {
             fuse_reply_err(request, code)
+            plane.counters.noteWriteMiss(bytes: nil, since: start)
             return
         }
         let buffer = plane.buffers.lease()
@@ -57,9 +61,10 @@ enum WritePath {
         let copied = fuse_buf_copy(&target, vector, fuse_buf_copy_flags(rawValue: 0))
         guard copied == count else {
             fuse_reply_err(request, copied < 0 ? CInt(-copied) : EIO)
+            plane.counters.noteWriteMiss(bytes: nil, since: start)
             return
         }
-        ReadPath.submit(request, plane, .write(offset: UInt64(offset), count: count, buffer: buffer))
+        ReadPath.submit(request, plane, .write(offset: UInt64(offset), count: count, buffer: buffer), since: start)
     }
 
     static func flush(_ request: fuse_req_t?) {
@@ -88,6 +93,7 @@ enum WritePath {
             let count = offset >= disk ? 0 : min(length, disk - offset)
             let refusal = plane.writeErrno.load(ordering: .relaxed)
             guard count > 0, refusal == 0 else {
+                if refusal != 0 { plane.counters.noteTrim(bytes: nil) }
                 fuse_reply_err(request, refusal != 0 ? refusal : (mode & FALLOC_FL_KEEP_SIZE != 0 ? 0 : EFBIG))
                 return
             }

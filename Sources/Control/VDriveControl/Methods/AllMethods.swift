@@ -11,6 +11,7 @@ extension DispatchTable {
         DiskMethods.add(to: &table, registry: registry)
         CacheMethods.add(to: &table, registry: registry)
         UploadMethods.add(to: &table, registry: registry)
+        StatsMethods.add(to: &table, registry: registry)
         return table
     }
 }

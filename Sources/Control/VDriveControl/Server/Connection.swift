@@ -21,6 +21,8 @@ struct Connection: Sendable {
 
     /// Serves until the client has closed its side and all its calls are answered, or until it is cut off.
     func run() async {
+        table.traffic.noteConnection()
+        defer { table.traffic.noteDisconnection() }
         do {
             try await channel.executeThenClose { inbound, _ in
                 guard policy.allows(peer) else { return try await refuse(inbound) }

@@ -8,6 +8,8 @@ package struct DispatchTable: Sendable {
 
     private var calls: [String: Call] = [:]
     private var keys: [String: Set<String>] = [:]
+    /// What goes through the control socket; `stats.get` tells it.
+    let traffic = ControlTraffic()
 
     package init() {}
 
@@ -86,9 +88,12 @@ package struct DispatchTable: Sendable {
 
     private func single(_ call: RPCLine.Call) async -> Answer.Single? {
         switch call {
-        case .failure(let failure): return Answer.Single(id: failure.id, outcome: .failure(failure.error))
+        case .failure(let failure):
+            traffic.noteCall(hasFailed: true)
+            return Answer.Single(id: failure.id, outcome: .failure(failure.error))
         case .success(let request):
             let outcome = await outcome(of: request)
+            if case .success = outcome { traffic.noteCall(hasFailed: false) } else { traffic.noteCall(hasFailed: true) }
             return request.id.map { Answer.Single(id: $0, outcome: outcome) }
         }
     }

@@ -93,7 +93,9 @@ extension CacheActor {
         var end = mine[0] + 1
         while !isNarrow, end - mine[0] < mine.count, mine[end - mine[0]] == end { end += 1 }
         do throws(DiskError) {
-            return try await fetch(chunk, frames: mine[0]..<end, for: purpose)
+            let hasRoom = try await fetch(chunk, frames: mine[0]..<end, for: purpose)
+            if hasRoom { noteReadAhead(mine[0]..<end, but: purpose == .readAhead ? [] : needed) }
+            return hasRoom
         } catch  where error.kind == .corrupt && !(end - mine[0] == 1 && needed.contains(mine[0])) {
             // A damaged frame costs its own pages, not those of its neighbours: from now on one frame at a time.
             if narrow.count >= EngineLimits.narrowChunksMax { narrow = [:] }
@@ -182,6 +184,7 @@ extension CacheActor {
         guard try await remote.entry(for: chunk)?.version == entry.version else { return true }
         guard let filled = await fill(chunk, frames: frames, raw: raw, but: entry.lostPages) else { return false }
         used = filled
+        plane.counters.noteFill(bytes: filled * DiskGeometry.pageBytes)
         await noteFilled()
         return true
     }

@@ -113,9 +113,11 @@ extension CacheActor {
         }
         guard !chosen.isEmpty else { return 0 }
         for chunk in chosen { await close(chunk) }
+        let unread = pagesUnread(of: chosen)
         do throws(DiskError) {
             try await forgetAndPunch(chosen)
             unverified.subtract(chosen[checked...])
+            noteEviction(of: chosen, pages: pages, unread: unread)
         } catch {
             if error.kind != .outOfSpace { logger.error("eviction failed", metadata: ["error": "\(error)"]) }
             for chunk in chosen[checked...] { open(chunk) }
@@ -130,7 +132,7 @@ extension CacheActor {
         return pages
     }
 
-    private func residentPages(_ word: ChunkWord) -> Int {
+    func residentPages(_ word: ChunkWord) -> Int {
         word.presence == .full ? geometry.pagesPerChunk : plane.pages.present(word.slot).count
     }
 
@@ -187,12 +189,14 @@ extension CacheActor {
     func prefetch(_ chunk: ChunkIndex, marks: Bool) async {
         guard !Task.isCancelled, chunk.rawValue < geometry.chunkCount else { return }
         let whole = ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes)
+        let wasThere = plane.table.load(chunk).isResident
         guard case .pinned? = try? await pinResident(whole, for: .readAhead) else {
             // A hole cannot be marked, but a reader passes it without a miss too.
             if marks { reached(chunk) }
             return
         }
         unpin(chunk)
+        if !wasThere { noteUnread(chunk) }
         if marks { plane.table.update(chunk) { $0.marked(true) } }
     }
 

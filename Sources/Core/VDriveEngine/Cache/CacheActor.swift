@@ -79,6 +79,8 @@ actor CacheActor {
     /// Flush cycles ever: one fdatasync each, whoever shared it.
     var flushCycles = 0
     var readAhead: ReadAhead
+    /// Chunks that were read ahead, each with its access tick right afterwards: one that still has it was not read.
+    var unread: [ChunkIndex: UInt64] = [:]
     /// Why nothing can be written any more; only another attach helps.
     var broken: DiskError?
     /// A fill failed: until then reads go around the cache.

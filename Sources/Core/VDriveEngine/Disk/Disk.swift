@@ -33,6 +33,7 @@ package final class Disk: Sendable {
     private let halt: AsyncStream<Never>
     private let haltSource: AsyncStream<Never>.Continuation
     private let settings: LiveSettings
+    private let meter: ActivityMeter
     /// Whether the disk is being taken out of use.
     private let isLeaving = Atomic(false)
     private let failure = Mutex<DiskError?>(nil)
@@ -75,6 +76,7 @@ package final class Disk: Sendable {
         self.events = events.stream
         self.eventSource = events.source
         settings = LiveSettings(durability: options.durability, uploadInterval: options.uploadInterval)
+        meter = ActivityMeter(counters: plane.counters, store: options.store.meter)
         (halt, haltSource) = AsyncStream.makeStream(of: Never.self)
     }
 
@@ -119,6 +121,7 @@ package final class Disk: Sendable {
             let step = min(max(interval - sinceEpoch, .zero), EngineLimits.timekeeperStep)
             try? await Task.sleep(for: step)
             sinceEpoch += step
+            meter.sample()
             if sinceEpoch >= interval {
                 sinceEpoch = .zero
                 await uploads.wake()
@@ -204,11 +207,21 @@ package final class Disk: Sendable {
         return await cache.evictAll()
     }
 
+    /// What the disk is doing, from memory: nothing of it waits.
+    package func activity() -> DiskActivity { meter.activity() }
+
+    /// Looks at the cache's filesystem first, so that its warnings are those of this moment.
     package func status() async -> DiskSnapshot {
-        let meter = options.store.meter.snapshot()
         await cache.lookAtSpace()
         let isPaused = await uploads.hold.isPaused
         await cache.lookAtPause(isPaused: isPaused)
+        return await snapshot()
+    }
+
+    /// The status as it is known, from memory: it waits for no disk and no remote.
+    package func snapshot() async -> DiskSnapshot {
+        let meter = options.store.meter.snapshot()
+        let isPaused = await uploads.hold.isPaused
         let broken = await cache.broken
         let failure = failure.withLock { $0 } ?? broken
         let state: DiskSnapshot.State =
@@ -218,7 +231,8 @@ package final class Disk: Sendable {
             case .diverged: .diverged
             default: .failed
             }
-        let used = try? await threads.run { [cache = dataPlane.cache] () throws(Errno) in try cache.allocatedBytes() }
+        // A call that asks the inodes in memory; the threads for I/O may all be waiting for a slow disk.
+        let used = try? dataPlane.cache.allocatedBytes()
         let dirty = max(0, dataPlane.counters.dirtyPages.load(ordering: .relaxed)) * DiskGeometry.pageBytes
         let uploadError = await uploads.lastError
         return DiskSnapshot(

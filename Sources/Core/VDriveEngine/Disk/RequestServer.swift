@@ -28,14 +28,23 @@ struct RequestServer: Sendable {
     private func serveOne() async {
         let request = plane.ring.take()
         let operation = request.operation
+        let start = request.start
         let reply = request.intoReply()
+        let counters = plane.counters
         switch operation {
-        case .read(let offset, let count): await read(offset, count, reply)
-        case .write(let offset, let count, let buffer): await write(offset, count, buffer, reply)
-        case .flush: await answer(reply) { () async throws(DiskError) in try await flush() }
+        case .read(let offset, let count):
+            let isDone = await read(offset, count, reply)
+            counters.noteReadMiss(bytes: isDone ? count : nil, since: start)
+        case .write(let offset, let count, let buffer):
+            let isDone = await write(offset, count, buffer, reply)
+            counters.noteWriteMiss(bytes: isDone ? count : nil, since: start)
+        case .flush:
+            let isDone = await answer(reply) { () async throws(DiskError) in try await flush() }
+            counters.noteFlush(isAnswered: isDone, since: start)
         case .close: await answer(reply) { () async throws(DiskError) in try await cache.flush() }
         case .deallocate(let offset, let count):
-            await answer(reply) { () async throws(DiskError) in try await deallocate(offset, count) }
+            let isDone = await answer(reply) { () async throws(DiskError) in try await deallocate(offset, count) }
+            counters.noteTrim(bytes: isDone ? count : nil)
         case .seek(let offset, let data): await seek(offset, data: data, reply)
         case .reached(let chunk):
             reply.error(0)
@@ -51,16 +60,20 @@ struct RequestServer: Sendable {
         }
     }
 
+    /// - Returns: whether it was done; else the guest got an error. So do those for reads and writes.
+    @discardableResult
     private func answer(
         _ reply: consuming ReplyHandle,
         _ body: () async throws(DiskError) -> Void
-    ) async {
+    ) async -> Bool {
         do throws(DiskError) {
             try await body()
             reply.error(0)
+            return true
         } catch {
             logger.error("request failed", metadata: ["error": "\(error)"])
             reply.error(code(error))
+            return false
         }
     }
 
@@ -73,7 +86,7 @@ struct RequestServer: Sendable {
 
     // MARK: Reading
 
-    private func read(_ offset: UInt64, _ count: Int, _ reply: consuming ReplyHandle) async {
+    private func read(_ offset: UInt64, _ count: Int, _ reply: consuming ReplyHandle) async -> Bool {
         let parts = plane.geometry.parts(offset: offset, count: count)
         do throws(DiskError) {
             if parts.count == 1, let place = plane.cache.place(of: offset) {
@@ -81,18 +94,20 @@ struct RequestServer: Sendable {
                 case .pinned:
                     reply.file(place.descriptor, position: place.position, count: count)
                     plane.table.unpin(parts[0].chunk)
-                    return
+                    return true
                 case .bypassed(let bytes):
                     reply.bytes(UnsafeRawBufferPointer(bytes.bytes))
-                    return
+                    return true
                 case .zeros: break
                 }
             }
             let bytes = try await assemble(parts, count)
             reply.bytes(UnsafeRawBufferPointer(bytes.bytes))
+            return true
         } catch {
             logger.error("read failed", metadata: ["offset": "\(offset)", "error": "\(error)"])
             reply.error(code(error))
+            return false
         }
     }
 
@@ -145,7 +160,7 @@ struct RequestServer: Sendable {
         _ count: Int,
         _ buffer: PooledBuffer,
         _ reply: consuming ReplyHandle
-    ) async {
+    ) async -> Bool {
         do throws(DiskError) {
             var at = 0
             for part in plane.geometry.parts(offset: offset, count: count) {
@@ -153,9 +168,11 @@ struct RequestServer: Sendable {
                 at += part.bytes.count
             }
             reply.wrote(count)
+            return true
         } catch {
             logger.error("write failed", metadata: ["offset": "\(offset)", "error": "\(error)"])
             reply.error(code(error))
+            return false
         }
     }
 

@@ -68,6 +68,7 @@ extension UploadQueueActor {
                 return receipt
             }
             await noteEnd(of: chunk)
+            plane.counters.noteUpload(rawBytes: plane.geometry.chunkBytes, storedBytes: object.count)
             if Faults.breaks(.rule7) { await cache.cleanTooEarly(chunk) }
             // Somebody may still find the object that should be there, and put it back.
             let keepsBase = lostPages != nil

@@ -2,6 +2,7 @@ internal import Linux
 internal import Logging
 internal import VDriveDataPlane
 internal import VDriveFormat
+internal import VDriveMeasure
 internal import VDriveMetadata
 internal import VDriveModel
 internal import VDriveStore
@@ -284,6 +285,7 @@ actor UploadQueueActor {
     // MARK: An epoch
 
     private func upload(_ sealed: SealedEpoch) async throws(DiskError) {
+        let start = MonotonicTime.nanoseconds
         let version = ObjectVersion(term: superblock.term, epoch: sealed.epoch)
         pendingBytes = UInt64(sealed.chunks.count * plane.geometry.chunkBytes)
         progress = EpochProgress(sealed)
@@ -293,6 +295,7 @@ actor UploadQueueActor {
         progress?.stage = .committing
         try await commit(uploaded, at: version)
         pendingBytes = 0
+        plane.counters.noteCommit(since: start)
         logger.debug("epoch committed", metadata: ["epoch": "\(sealed.epoch)", "chunks": "\(sealed.chunks.count)"])
     }
 

@@ -1,3 +1,4 @@
+internal import VDriveMeasure
 package import VDriveModel
 
 /// Counts what passes and remembers how it went. It lies below the retries, so that it sees every attempt.
@@ -14,46 +15,48 @@ package struct MeteredStore: ObjectStore {
     package var claimPrimitives: [ClaimPrimitive] { inner.claimPrimitives }
 
     package func get(_ name: ObjectName, range: Range<Int>?) async throws(StoreError) -> [UInt8] {
-        let body = try await metered { () async throws(StoreError) in try await inner.get(name, range: range) }
+        let body = try await metered(.get) { () async throws(StoreError) in try await inner.get(name, range: range) }
         meter.received(bytes: body.count)
         return body
     }
 
     package func put(_ name: ObjectName, _ body: [UInt8]) async throws(StoreError) {
-        try await metered { () async throws(StoreError) in try await inner.put(name, body) }
+        try await metered(.put) { () async throws(StoreError) in try await inner.put(name, body) }
         meter.sent(bytes: body.count)
     }
 
     package func length(of name: ObjectName) async throws(StoreError) -> Int? {
-        try await metered { () async throws(StoreError) in try await inner.length(of: name) }
+        try await metered(.length) { () async throws(StoreError) in try await inner.length(of: name) }
     }
 
     package func delete(_ name: ObjectName) async throws(StoreError) {
-        try await metered { () async throws(StoreError) in try await inner.delete(name) }
+        try await metered(.delete) { () async throws(StoreError) in try await inner.delete(name) }
     }
 
     package func list(_ folder: String) async throws(StoreError) -> [StoreListing] {
-        try await metered { () async throws(StoreError) in try await inner.list(folder) }
+        try await metered(.list) { () async throws(StoreError) in try await inner.list(folder) }
     }
 
     package func claim(_ name: ObjectName, with primitive: ClaimPrimitive) async throws(StoreError) -> Bool {
-        try await metered { () async throws(StoreError) in try await inner.claim(name, with: primitive) }
+        try await metered(.claim) { () async throws(StoreError) in try await inner.claim(name, with: primitive) }
     }
 
     package func quota() async throws(StoreError) -> StoreQuota? {
-        try await metered { () async throws(StoreError) in try await inner.quota() }
+        try await metered(.quota) { () async throws(StoreError) in try await inner.quota() }
     }
 
     private func metered<Value: Sendable>(
+        _ operation: StoreOperation,
         _ attempt: () async throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
+        let start = MonotonicTime.nanoseconds
         do throws(StoreError) {
             let value = try await attempt()
-            meter.answered()
+            meter.answered(operation, since: start)
             return value
         } catch {
             // A request that its own caller gave up says nothing about the remote.
-            if !Task.isCancelled { meter.failed(error) }
+            if !Task.isCancelled { meter.failed(operation, error, since: start) }
             throw error
         }
     }

@@ -12,6 +12,7 @@ package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration
     private let inner: any ObjectStore
     private let deadline: Duration?
     private let budget: RetryBudget
+    private let meter: StoreMeter
     private let clock: C
     private let origin: C.Instant
     private let jitter: Jitter
@@ -19,11 +20,12 @@ package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration
 
     /// - Parameter deadline: from the start of a call to its last error; nil for trying as long as it may help. An
     ///   attempt that is under way at the deadline is cancelled.
-    /// - Parameter budget: shared by all who retry at the same remote.
+    /// - Parameter budget: shared by all who retry at the same remote; so is the meter, which counts the retries.
     package init(
         _ inner: any ObjectStore,
         deadline: Duration?,
         budget: RetryBudget,
+        meter: StoreMeter,
         clock: C,
         generator: any RandomNumberGenerator & Sendable,
         logger: Logger
@@ -31,6 +33,7 @@ package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration
         self.inner = inner
         self.deadline = deadline
         self.budget = budget
+        self.meter = meter
         self.clock = clock
         self.origin = clock.now
         self.jitter = Jitter(generator)
@@ -97,6 +100,7 @@ package struct RetryingStore<C: Clock>: ObjectStore where C.Duration == Duration
                 logger.warning("\(failure.message) Trying again.", metadata: ["attempts": "\(backoff.attempts)"])
             }
             do { try await clock.sleep(until: wakeUp, tolerance: nil) } catch { throw failure }
+            meter.retried()
         }
     }
 

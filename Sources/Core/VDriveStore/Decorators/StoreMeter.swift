@@ -1,4 +1,10 @@
 internal import Synchronization
+package import VDriveMeasure
+
+/// What a store is asked for: one for each method of `ObjectStore` that goes over the line.
+package enum StoreOperation: String, CaseIterable, Sendable {
+    case get, put, length, delete, list, claim, quota
+}
 
 /// What went over the line to one remote, and whether it answers. Read and written from any thread.
 package final class StoreMeter: Sendable {
@@ -12,8 +18,21 @@ package final class StoreMeter: Sendable {
         case offline
     }
 
+    /// Attempts of one operation.
+    package struct Tally: Sendable, Hashable {
+        /// That ended, retries included.
+        package var requests: UInt64 = 0
+        /// That failed; a missing object is an answer.
+        package var failures: UInt64 = 0
+
+        package init() {}
+    }
+
     /// The counters at one moment; each is exact, together they are not one cut.
     package struct Snapshot: Sendable, Hashable {
+        package var operations: [StoreOperation: Tally]
+        /// Attempts that were made because an earlier one of the same call had failed.
+        package var retries: UInt64
         /// Attempts that ended, retries included.
         package var requests: UInt64
         /// Bytes of objects received and sent, without headers.
@@ -34,17 +53,23 @@ package final class StoreMeter: Sendable {
         var instant: ContinuousClock.Instant
     }
 
-    private let requests = Atomic<UInt64>(0)
+    private let tallies = Mutex<[StoreOperation: Tally]>([:])
+    private let retries = Atomic<UInt64>(0)
     private let bytesIn = Atomic<UInt64>(0)
     private let bytesOut = Atomic<UInt64>(0)
-    private let errors = Atomic<UInt64>(0)
     private let deafAttempts = Atomic<Int>(0)
     private let lastFailure = Mutex<Failure?>(nil)
+
+    /// How long attempts took, also those that failed.
+    package let get = LatencyHistogram()
+    package let put = LatencyHistogram()
+    package let other = LatencyHistogram()
 
     package init() {}
 
     package func snapshot() -> Snapshot {
         let failure = lastFailure.withLock { $0 }
+        let tallies = tallies.withLock { $0 }
         let state: State
         if deafAttempts.load(ordering: .relaxed) >= Self.offlineAfterFailures {
             state = .offline
@@ -54,10 +79,12 @@ package final class StoreMeter: Sendable {
             state = .online
         }
         return Snapshot(
-            requests: requests.load(ordering: .relaxed),
+            operations: Dictionary(uniqueKeysWithValues: StoreOperation.allCases.map { ($0, tallies[$0] ?? Tally()) }),
+            retries: retries.load(ordering: .relaxed),
+            requests: tallies.values.reduce(0) { $0 + $1.requests },
             bytesIn: bytesIn.load(ordering: .relaxed),
             bytesOut: bytesOut.load(ordering: .relaxed),
-            errors: errors.load(ordering: .relaxed),
+            errors: tallies.values.reduce(0) { $0 + $1.failures },
             lastError: failure?.message,
             state: state
         )
@@ -66,13 +93,17 @@ package final class StoreMeter: Sendable {
     func received(bytes: Int) { bytesIn.add(UInt64(bytes), ordering: .relaxed) }
     func sent(bytes: Int) { bytesOut.add(UInt64(bytes), ordering: .relaxed) }
 
-    func answered() {
-        requests.add(1, ordering: .relaxed)
+    func retried() { retries.add(1, ordering: .relaxed) }
+
+    /// - Parameter start: of the attempt, on `MonotonicTime`.
+    func answered(_ operation: StoreOperation, since start: UInt64) {
+        count(operation, failed: false, since: start)
         deafAttempts.store(0, ordering: .relaxed)
     }
 
-    func failed(_ error: StoreError) {
-        requests.add(1, ordering: .relaxed)
+    func failed(_ operation: StoreOperation, _ error: StoreError, since start: UInt64) {
+        let isAnswer = error.kind == .notFound || error.kind == .unsupported
+        count(operation, failed: !isAnswer, since: start)
         switch error.kind {
         case .notFound, .unsupported:
             deafAttempts.store(0, ordering: .relaxed)
@@ -80,7 +111,18 @@ package final class StoreMeter: Sendable {
         case .unavailable, .uncertain, .unauthorized: deafAttempts.add(1, ordering: .relaxed)
         case .forbidden, .full, .corrupt, .invalid: deafAttempts.store(0, ordering: .relaxed)
         }
-        errors.add(1, ordering: .relaxed)
         lastFailure.withLock { $0 = Failure(message: error.message, instant: .now) }
+    }
+
+    private func count(_ operation: StoreOperation, failed: Bool, since start: UInt64) {
+        switch operation {
+        case .get: get.record(since: start)
+        case .put: put.record(since: start)
+        case .length, .delete, .list, .claim, .quota: other.record(since: start)
+        }
+        tallies.withLock { tallies in
+            tallies[operation, default: Tally()].requests += 1
+            if failed { tallies[operation, default: Tally()].failures += 1 }
+        }
     }
 }

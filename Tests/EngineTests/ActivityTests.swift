@@ -1,0 +1,93 @@
+import Testing
+import VDriveDataPlane
+import VDriveMeasure
+import VDriveModel
+import VDriveStore
+
+@testable import VDriveEngine
+
+/// What the engine counts, where FUSE has no part in it.
+@Suite struct ActivityTests {
+    private let chunk = 1 << 20
+
+    private func withFullDisk(_ body: (EngineWorld) async throws -> Void) async throws {
+        let world = try await EngineWorld()
+        try await world.attach()
+        let bytes = (0..<chunk).map { UInt8(truncatingIfNeeded: $0 / 4096 &* 37) }
+        for index in 0..<16 { try await world.write(UInt64(index * chunk), bytes) }
+        try await world.disk.sync()
+        _ = try await world.disk.evict(wait: false)
+        try await body(world)
+        try await world.detach()
+    }
+
+    @Test("what was read ahead and evicted unread is told, what was read before its eviction is not")
+    func readAhead() async throws {
+        try await withFullDisk { world in
+            func unread() async -> Set<UInt64> { Set(await world.disk.cache.unread.keys.map(\.rawValue)) }
+            let start = world.disk.activity().totals
+            // The second miss in a row is a sequential reader's.
+            _ = try await world.read(0, 65_536)
+            _ = try await world.read(131_072, 65_536)
+            try await eventually { await unread() == [1] }
+            let fetched = world.disk.activity().totals
+            // The rest of chunk 0, but for the frame that was asked for, and all of chunk 1.
+            #expect(fetched.readAheadBytes - start.readAheadBytes >= UInt64(chunk))
+            #expect(fetched.readAheadBytes - start.readAheadBytes < UInt64(2 * chunk))
+            _ = try await world.disk.evict(wait: false)
+            let evicted = world.disk.activity().totals
+            #expect(evicted.readAheadUnusedBytes - start.readAheadUnusedBytes == UInt64(chunk))
+            #expect(evicted.evictedChunks - start.evictedChunks == 2)
+            #expect(evicted.evictedBytes - start.evictedBytes == UInt64(2 * chunk))
+
+            _ = try await world.read(UInt64(8 * chunk), 65_536)
+            _ = try await world.read(UInt64(8 * chunk + 131_072), 65_536)
+            try await eventually { await unread() == [9] }
+            // A hit on the marked chunk, which brings the next two.
+            _ = try await world.read(UInt64(9 * chunk), 65_536)
+            try await eventually { await unread() == [9, 10, 11] }
+            _ = try await world.disk.evict(wait: false)
+            let last = world.disk.activity().totals
+            #expect(last.readAheadUnusedBytes - evicted.readAheadUnusedBytes == UInt64(2 * chunk))
+            #expect(await unread().isEmpty)
+        }
+    }
+
+    @Test("commits and uploads are counted, and a commit's time is kept")
+    func commits() async throws {
+        try await withFullDisk { world in
+            let activity = world.disk.activity()
+            #expect(activity.totals.commits >= 1 && activity.commit.count == activity.totals.commits)
+            #expect(activity.totals.uploadedChunks >= 16)
+            #expect(activity.totals.uploadedRawBytes == activity.totals.uploadedChunks * UInt64(chunk))
+            #expect(activity.totals.uploadedStoredBytes > 0)
+            #expect(activity.totals.uploadedStoredBytes < activity.totals.uploadedRawBytes / 10)
+            #expect(activity.rates.map(\.windowSeconds) == [1, 10, 60])
+        }
+    }
+
+    @Test("a request that fails is counted once, as an error too")
+    func errors() async throws {
+        try await withFullDisk { world in
+            for name in await world.objects("blocks") { try await world.store.delete(name) }
+            let before = world.disk.activity().totals
+            await #expect(throws: (any Error).self) { _ = try await world.read(UInt64(3 * chunk), 4096) }
+            let after = world.disk.activity().totals
+            #expect(after.readMisses - before.readMisses == 1)
+            #expect(after.readErrors - before.readErrors == 1)
+            #expect(after.readBytes == before.readBytes)
+        }
+    }
+}
+
+extension EngineWorld {
+    /// The names of all objects below a folder of the store.
+    fileprivate func objects(_ folder: String) async -> [ObjectName] {
+        var names: [ObjectName] = []
+        for child in (try? await store.list(folder)) ?? [] {
+            let path = "\(folder)/\(child.name)"
+            if child.isFolder { names += await objects(path) } else { names.append(ObjectName(path)) }
+        }
+        return names
+    }
+}
