@@ -6,6 +6,7 @@ package struct DiskCensus: Equatable, Sendable {
     package var total = 0
     package var attached = 0
     package var attaching = 0
+    package var destroying = 0
     package var detaching = 0
     /// Detached, because something went wrong.
     package var troubled = 0
@@ -38,6 +39,7 @@ package struct DiskCensus: Equatable, Sendable {
         }
         let parts = [
             (attached, "attached"), (attaching, "being attached"), (detaching, "being detached"),
+            (destroying, "being destroyed"),
             (troubled, "in trouble"), (leftOut, "left out"),
         ]
         let rest = parts.filter { $0.0 > 0 }.map { ", \($0.0) \($0.1)" }.joined()
@@ -63,6 +65,7 @@ extension DiskRegistry {
             switch entry.phase {
             case .detached: census.troubled += entry.trouble == nil ? 0 : 1
             case .attaching: census.attaching += 1
+            case .destroying: census.destroying += 1
             case .attached(let attached):
                 census.attached += 1
                 leaving.append(attached)

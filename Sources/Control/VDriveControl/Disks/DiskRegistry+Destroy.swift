@@ -110,7 +110,7 @@ extension DiskRegistry {
     ) async throws(RPCError) -> UInt64 {
         let store = try DiskMaker.store(
             url: configuration.remote,
-            credentialsFile: configuration.credentialsFile,
+            credentials: configuration.credentials,
             daemonUser: daemonUser,
             logger: logger
         )

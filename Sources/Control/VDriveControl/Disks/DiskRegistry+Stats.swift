@@ -16,7 +16,7 @@ extension DiskRegistry {
 
     private func stats(of entry: Entry) async -> DiskStats {
         switch entry.phase {
-        case .detached, .attaching: return DiskStats(status: DiskStatus(entry: entry, snapshot: nil))
+        case .detached, .attaching, .destroying: return DiskStats(status: DiskStatus(entry: entry, snapshot: nil))
         case .attached(let attached), .detaching(let attached):
             let status = DiskStatus(entry: entry, snapshot: await attached.disk.snapshot())
             return DiskStats(status: status, activity: attached.disk.activity())
