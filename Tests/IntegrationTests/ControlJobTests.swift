@@ -192,6 +192,29 @@ extension Integration {
         }
 
         @Test(.timeLimit(.minutes(2)))
+        func `a destroy is cancelled half-way, and the same call goes on with it`() async throws {
+            try await withDisk("job-destroy", link: ["--rtt-ms", "150"]) { daemon, _, image in
+                try await write(32, to: image)
+                try await daemon.mustCtl("sync", "disk")
+                try await daemon.mustCtl("detach", "disk")
+                let destroy = ["destroy", "disk", "--remote", "--yes"]
+                let id = try await daemon.mustCtl(destroy + ["--background"])
+                    .trimmingCharacters(in: .whitespacesAndNewlines)
+                try await wait(daemon, id, until: "deleting the disk on its remote")
+                try await daemon.mustCtl("jobs", "cancel", id)
+                let watched = try await daemon.ctl(["jobs", "watch", id])
+                #expect(watched.status == 4 && watched.errors.contains("was cancelled"), "\(watched)")
+                #expect(try await job(daemon, id).state == .cancelled)
+                #expect(try await daemon.status("disk").state == .detached)
+                let rest = try await daemon.mustCtl(destroy)
+                #expect(rest.contains(/^destroyed disk, \d+ objects deleted on its remote/), "\(rest)")
+                #expect(try await daemon.ctl(["status", "disk"]).status == 1)
+                let told = try await events(daemon) { $0.type == "disk.removed" }
+                #expect(told.last?.disk == "disk")
+            }
+        }
+
+        @Test(.timeLimit(.minutes(2)))
         func `events shows a line each, filters, ends well with SIGINT, and with 3 when the daemon goes`() async throws
         {
             try await DaemonUnderTest.use("events-command") { daemon in
