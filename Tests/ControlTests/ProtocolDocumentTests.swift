@@ -110,6 +110,7 @@ struct ProtocolDocumentTests {
             "cacheBytes": [.integer(262_143), .integer(1 << 60 + 1)],
             "durability": [.string("none")],
             "uploadIntervalSeconds": [.number(0.04), .integer(3601)],
+            "cachePolicy": [.string("fifo")],
             "filesystem": [.string("btrfs")],
         ]
         let document = try ProtocolDocument()

@@ -26,7 +26,8 @@ struct Create: ParsableCommand {
                 cacheBytes: cache.cacheSize?.count,
                 credentialsFile: try absolute(cache.credentials),
                 durability: settings.durability,
-                uploadIntervalSeconds: settings.uploadInterval
+                uploadIntervalSeconds: settings.uploadInterval,
+                cachePolicy: settings.cachePolicy
             ),
             as: output
         ) { status in
@@ -55,7 +56,8 @@ struct Import: ParsableCommand {
                 cacheBytes: cache.cacheSize?.count,
                 credentialsFile: try absolute(cache.credentials),
                 durability: settings.durability,
-                uploadIntervalSeconds: settings.uploadInterval
+                uploadIntervalSeconds: settings.uploadInterval,
+                cachePolicy: settings.cachePolicy
             ),
             as: output
         ) { status in
@@ -77,6 +79,8 @@ struct SettingOptions: ParsableArguments {
     var durability: DurabilityChoice?
     @Option(help: "Seconds that dirty data stays on this machine alone, 0.05 to 3600; 5 at first.")
     var uploadInterval: Double?
+    @Option(help: "What leaves the cache first: s3fifo, at first: what was used once; lru: what was not used longest.")
+    var cachePolicy: CachePolicyChoice?
 }
 
 struct Configure: ParsableCommand {
@@ -93,12 +97,14 @@ struct Configure: ParsableCommand {
             DiskConfigure.Parameters(
                 name: name,
                 durability: settings.durability,
-                uploadIntervalSeconds: settings.uploadInterval
+                uploadIntervalSeconds: settings.uploadInterval,
+                cachePolicy: settings.cachePolicy
             ),
             as: output
         ) { status in
             let seconds = "\(status.uploadIntervalSeconds) s"
-            return "configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds)"
+            return "configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds), "
+                + "cache policy \(status.cachePolicy.rawValue)"
         }
     }
 }

@@ -44,6 +44,7 @@ struct Bytes: ExpressibleByArgument {
 
 extension FilesystemChoice: ExpressibleByArgument {}
 extension DurabilityChoice: ExpressibleByArgument {}
+extension CachePolicyChoice: ExpressibleByArgument {}
 
 /// A path as the daemon needs it: it has another working directory.
 func absolute(_ path: String?) throws -> String? {

@@ -16,10 +16,12 @@ extension DiskRegistry {
         var configuration = try entry(name).configuration
         if let durability = params.durability { configuration.durability = durability }
         if let seconds { configuration.uploadIntervalSeconds = seconds }
+        if let policy = params.cachePolicy { configuration.cachePolicy = policy }
         try configuration.save(in: layout)
         entries[name]?.configuration = configuration
         if let disk = attached?.disk {
             disk.setUploadInterval(.seconds(configuration.uploadIntervalSeconds))
+            await disk.setCachePolicy(CachePolicy(configuration.cachePolicy))
             await disk.setDurability(Durability(configuration.durability))
         }
         return try await status(of: name)
@@ -39,6 +41,15 @@ extension Durability {
         switch choice {
         case .local: self = .local
         case .remote: self = .remote
+        }
+    }
+}
+
+extension CachePolicy {
+    init(_ choice: CachePolicyChoice) {
+        switch choice {
+        case .lru: self = .lru
+        case .s3fifo: self = .s3fifo
         }
     }
 }

@@ -137,7 +137,8 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             cacheBytes: params.cacheBytes,
             credentialsFile: params.credentialsFile,
             durability: params.durability,
-            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
+            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds),
+            cachePolicy: params.cachePolicy
         )
         return try await add(request) { (maker) throws(RPCError) in
             try await maker.create(request, geometry: geometry)
@@ -153,7 +154,8 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             cacheBytes: params.cacheBytes,
             credentialsFile: params.credentialsFile,
             durability: params.durability,
-            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
+            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds),
+            cachePolicy: params.cachePolicy
         )
         return try await add(request) { (maker) throws(RPCError) in try await maker.importDisk(request) }
     }

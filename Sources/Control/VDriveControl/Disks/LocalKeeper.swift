@@ -67,6 +67,7 @@ struct LocalKeeper: Sendable {
         request.credentialsFile = old.credentialsFile
         request.durability = old.durability
         request.uploadIntervalSeconds = old.uploadIntervalSeconds
+        request.cachePolicy = old.cachePolicy
         return request
     }
 
