@@ -111,6 +111,14 @@ let floors: [[Room]] = [
             packages: arguments,
             kind: .program
         ),
+        // For benchmarks, not for users: the engine's own eviction policies on a trace.
+        Room(
+            name: "vdrive-cachesim",
+            folder: "Programs",
+            uses: ["VDriveModel", "VDriveDataPlane", "VDriveEngine", "VDriveProtocol", "Linux"],
+            packages: arguments + collections,
+            kind: .program
+        ),
     ],
 ]
 
@@ -140,6 +148,7 @@ let trials: [Trial] = [
             "VDriveTestKit",
         ]
     ),
+    Trial(name: "CacheSimulatorTests", uses: ["vdrive-cachesim", "VDriveEngine"], packages: arguments),
     Trial(
         name: "ControlTests",
         uses: [
