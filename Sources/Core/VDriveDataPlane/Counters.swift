@@ -13,6 +13,9 @@ package final class Counters: Sendable {
     package let freePages = Atomic<Int>(0)
     /// Dirty pages, sealed ones included until their epoch is committed.
     package let dirtyPages = Atomic<Int>(0)
+    /// Bytes that were fetched before anybody asked for them, and those of them that left the cache unread.
+    package let readAheadBytes = Atomic<UInt64>(0)
+    package let readAheadUnusedBytes = Atomic<UInt64>(0)
 
     package init() {}
 

@@ -157,7 +157,9 @@ extension CacheActor {
             logger.error("the cache could not give space back", metadata: ["error": "\(error)"])
         }
         for chunk in chunks {
-            let slot = plane.table.load(chunk).slot
+            let word = plane.table.load(chunk)
+            let slot = word.slot
+            noteLeaving(chunk, word)
             changed.remove(chunk)
             plane.table.update(chunk) { $0.becoming(.unknown, dirty: false, slot: 0).closing(false) }
             if slot != 0 { freeSlots.append(slot) }
