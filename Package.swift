@@ -106,7 +106,7 @@ let floors: [[Room]] = [
                 "VDriveProtocol", "VDriveModel", "VDriveMeasure", "VDriveFormat", "VDriveStore", "VDriveEngine",
                 "VDriveFuse", "VDriveHost", "Linux",
             ],
-            packages: nio + logging + toml + lifecycle,
+            packages: nio + logging + toml + lifecycle + collections,
             // A link to Protocol/openrpc.json: the daemon is one file, and carries the one text there is.
             resources: [.embedInCode("openrpc.json")]
         ),

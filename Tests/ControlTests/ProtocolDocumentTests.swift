@@ -18,10 +18,13 @@ struct ProtocolDocumentTests {
         let folder = try ScratchFolder()
         let threads = BlockingThreads(name: "test-host", count: 1)
         defer { threads.shutdown() }
+        let events = EventHub(run: "0badcafe")
         let registry = DiskRegistry(
             layout: try StateLayout(stateDirectory: "\(folder.path)/state", runDirectory: "\(folder.path)/run"),
             host: Host(threads: threads),
             daemonUser: 0,
+            events: events,
+            jobs: JobRegistry(events: events),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
         let none = try DaemonConfiguration(
@@ -31,7 +34,12 @@ struct ProtocolDocumentTests {
             standardFile: "\(folder.path)/none"
         )
         let listening = try ListeningSocket(path: "\(folder.path)/socket")
-        try await body(.daemon(registry: registry, config: none.report(serving: listening)))
+        let config = none.report(serving: listening)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await registry.jobs.run() }
+            defer { group.cancelAll() }
+            try await body(.daemon(registry: registry, config: config))
+        }
         withExtendedLifetime(folder) {}
     }
 
@@ -93,6 +101,8 @@ struct ProtocolDocumentTests {
                 let params = try harmless(method)
                 for parameter in method.parameters {
                     for value in [.null, .object(["x": .integer(1)]), .array([])] as [JSONValue] {
+                        // What is of the right type is not refused for its type.
+                        if takes(value, parameter.schema) { continue }
                         let text = message(
                             try await answer(table, method.name, params.merging([parameter.name: value]) { $1 })
                         )
@@ -103,6 +113,16 @@ struct ProtocolDocumentTests {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether a schema names the type of an object or an array.
+    private func takes(_ value: JSONValue, _ schema: JSONValue) -> Bool {
+        let names: [JSONValue] = if case .array(let list)? = schema["type"] { list } else { [schema["type"] ?? .null] }
+        switch value {
+        case .object: return names.contains(.string("object"))
+        case .array: return names.contains(.string("array"))
+        default: return false
         }
     }
 
@@ -119,6 +139,12 @@ struct ProtocolDocumentTests {
             "uploadIntervalSeconds": [.number(0.04), .integer(3601)],
             "filesystem": [.string("btrfs")], "limit": [.integer(-1), .integer(5001)],
             "uuid": [.string(""), .string("5d3e0f52-9c0e-4b7c-8b0e-2f6d1a7c9e1g")],
+            "types": [.array([]), .array([.string("disk.exploded")])],
+            "disks": [.array([]), .array([.string("a b")])],
+            "since": [.integer(-1)],
+            "subscription": [.integer(-1)],
+            "afterRevision": [.integer(-1)],
+            "method": [.string("disk.status"), .string("disk.fly")],
         ]
         let document = try ProtocolDocument()
         let check = SchemaCheck(document: document.json)
@@ -187,6 +213,45 @@ struct ProtocolDocumentTests {
         #expect(document.json["info"]?["version"] == .string("\(DaemonVersion.protocolVersion)"))
     }
 
+    @Test("the notifications are those of the code, and every type of event has an example that it reads")
+    func notifications() throws {
+        let document = try ProtocolDocument()
+        #expect(document.notifications.map(\.name) == NotificationName.allCases.map(\.rawValue))
+        for notification in document.notifications {
+            #expect(!notification.examples.isEmpty)
+            for example in notification.examples {
+                #expect(try document.complaints(notification: example, of: notification.name) == [])
+            }
+        }
+        let types = document.json["components"]?["schemas"]?["EventType"]?["enum"]
+        #expect(types == .array(EventType.allCases.map { .string($0.rawValue) }))
+        let events: [EventNotification] = try document.notifications[0].examples.map { try $0.decode() }
+        #expect(events.compactMap { $0.event.payload?.type } == EventType.allCases)
+        for (event, example) in zip(events.map(\.event), document.notifications[0].examples) {
+            let payload = try #require(event.payload)
+            let again = try Event(
+                sequence: event.sequence,
+                run: event.run,
+                time: event.time,
+                disk: event.disk,
+                payload
+            )
+            let isSame = again.data == example["data"]
+            #expect(isSame, "\(event.type): what the code writes is what the document shows")
+        }
+        let mixed = document.notifications[0].examples[0].replacing("type", by: .string("remote.state"))
+        #expect(try document.complaints(notification: mixed, of: "events.event") != [])
+    }
+
+    @Test("the long methods are those that the daemon starts as jobs")
+    func longMethods() async throws {
+        let document = try ProtocolDocument()
+        try await withTable { table in
+            let names = document.json["components"]?["schemas"]?["LongMethod"]?["enum"]
+            #expect(names == .array(table.starters.keys.sorted().map { .string($0) }))
+        }
+    }
+
     @Test("another validator than ours agrees: JSON Schema draft 7, and the examples")
     func draft7() async throws {
         let script = SharedTools.packageFolder.appendingPathComponent("Tests/ControlTests/check-openrpc.py").path
@@ -205,6 +270,15 @@ struct ProtocolDocumentTests {
             ("bytes of a line, without its newline", "\(RPCLimits.lineBytesMax)"),
             ("levels of arrays and objects", "\(RPCLimits.nestingMax)"),
             ("calls in a batch", "\(RPCLimits.batchCallsMax)"),
+            ("subscriptions of one connection", "\(RPCLimits.subscriptionsMax)"),
+            ("types, or disks, that one subscription names", "\(RPCLimits.filterNamesMax)"),
+            ("events that wait for one subscription", "\(RPCLimits.eventsWaitingMax)"),
+            ("events that are kept for those who come back", "\(RPCLimits.eventsKept)"),
+            ("jobs that have ended and are kept", "\(RPCLimits.jobsKept)"),
+            ("jobs that run at the same time by `jobs.start`", "\(RPCLimits.jobsStartedMax)"),
+            ("jobs in one answer of `jobs.list`", "\(RPCLimits.jobsListedMax)"),
+            ("a `jobs.watch` without news", "\(RPCLimits.watchSecondsMax) s"),
+            ("announcements of one job's progress", "one in \(RPCLimits.progressMillisecondsMin) ms"),
             ("calls of one connection at the same time (a batch counts as one)", "\(ControlServer.callsMax)"),
             (
                 "a client that does not read an answer, once the kernel holds no more for it",
@@ -222,6 +296,7 @@ struct ProtocolDocumentTests {
             (#"{"enum":["a",null]}"#, #""a""#, #""b""#), (#"{"minimum":3,"maximum":4}"#, "4", "5"),
             (#"{"minimum":3}"#, "3", "2.9"), (#"{"pattern":"^a+$"}"#, #""aa""#, #""ab""#),
             (#"{"items":{"type":"string"}}"#, #"["a"]"#, #"["a",1]"#), (#"{"maxItems":1}"#, "[1]", "[1,2]"),
+            (#"{"minItems":1}"#, "[1]", "[]"),
             (#"{"required":["a"]}"#, #"{"a":1}"#, #"{"b":1}"#),
             (#"{"properties":{"a":{"type":"null"}}}"#, #"{"a":null}"#, #"{"a":1}"#),
             (#"{"properties":{"a":{}},"additionalProperties":false}"#, #"{"a":1}"#, #"{"b":1}"#),
@@ -238,5 +313,14 @@ struct ProtocolDocumentTests {
         #expect(check.complaints(try JSONValue(parsing: bad.utf8), schema, at: "").count == 1)
         let unknown = JSONValue.object(["wonder": .null])
         #expect(check.complaints(.null, unknown, at: "").count == 1)
+    }
+}
+
+extension JSONValue {
+    /// An object with another value in one of its fields.
+    fileprivate func replacing(_ key: String, by value: JSONValue) -> JSONValue {
+        guard case .object(var fields) = self else { return self }
+        fields[key] = value
+        return .object(fields)
     }
 }

@@ -43,5 +43,7 @@ for method in document["methods"]:
     for parameter in method["params"]:
         given = [value for example in examples for value in example["params"] if value["name"] == parameter["name"]]
         check(parameter["schema"], *(value["value"] for value in given))
+for notification in document["x-notifications"]:
+    check(notification["params"], *(example["params"] for example in notification["examples"]))
 check(components["schemas"]["OpenRPCDocument"], document)
 print(checked)

@@ -18,6 +18,8 @@ final class EngineWorld: Sendable {
     let cacheBytes: UInt64
     let durability: Durability
     let uploadInterval: Duration
+    /// What the disks have told.
+    let reports = Mutex<[DiskReport]>([])
     private let state = Mutex<(disk: Disk, task: Task<Void, Never>)?>(nil)
 
     /// Makes a disk on the store, unless there is one.
@@ -49,8 +51,11 @@ final class EngineWorld: Sendable {
     var disk: Disk { state.withLock { $0!.disk } }
     var plane: DataPlane { disk.dataPlane }
 
-    func attach(_ intent: AttachIntent = AttachIntent()) async throws {
-        begin(try await Disk.attach(options(intent)))
+    func attach(
+        _ intent: AttachIntent = AttachIntent(),
+        goesOn: @escaping @Sendable () -> Bool = { true }
+    ) async throws {
+        begin(try await Disk.attach(options(intent, goesOn: goesOn)))
     }
 
     /// Opens what is on this machine alone.
@@ -61,7 +66,10 @@ final class EngineWorld: Sendable {
         state.withLock { $0 = (disk, task) }
     }
 
-    private func options(_ intent: AttachIntent) -> DiskOptions {
+    private func options(
+        _ intent: AttachIntent,
+        goesOn: @escaping @Sendable () -> Bool = { true }
+    ) -> DiskOptions {
         var logger = Logger(label: "world")
         logger.logLevel = .critical
         return DiskOptions(
@@ -75,7 +83,9 @@ final class EngineWorld: Sendable {
             lostObjectPatience: .milliseconds(200),
             intent: intent,
             logger: logger,
-            softwareVersion: "test"
+            softwareVersion: "test",
+            report: { [self] report in reports.withLock { $0.append(report) } },
+            goesOn: goesOn
         )
     }
 

@@ -149,11 +149,15 @@ extension Integration {
                 }
                 try await expectList(daemon)
                 try await expectConfig(daemon)
-                // call and doctor have tests of their own.
+                // These have tests of their own.
                 let tested = Set(rows.map { $0.words.prefix { !$0.hasPrefix("--") }.joined(separator: " ") })
-                #expect(Set(try await commandNames()) == tested.union(["daemon config", "call", "doctor"]))
+                #expect(Set(try await commandNames()) == tested.union(Self.others))
             }
         }
+
+        private static let others = [
+            "call", "daemon config", "doctor", "events", "jobs cancel", "jobs list", "jobs watch",
+        ]
 
         /// All disks: a table, JSON, and the failure that there is no daemon.
         private func expectList(_ daemon: DaemonUnderTest) async throws {

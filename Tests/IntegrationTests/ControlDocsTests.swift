@@ -7,8 +7,8 @@ import VDriveTestKit
     private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("../../contrib/docs").standardizedFileURL.path
     private static let commands = [
-        "create", "import", "configure", "attach", "detach", "status", "sync", "cache evict", "stats", "daemon config",
-        "call", "doctor",
+        "create", "import", "configure", "attach", "detach", "status", "sync", "cache evict", "stats", "events",
+        "jobs list", "jobs watch", "jobs cancel", "daemon config", "call", "doctor",
     ]
 
     private func withPages(_ body: (URL) async throws -> Void) async throws {

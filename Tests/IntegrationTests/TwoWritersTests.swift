@@ -72,6 +72,7 @@ extension Integration {
                 let new = "kept-\(UInt32.random(in: .min ... .max))"
                 let keep = ["attach", "disk", "--fs", "none", "--keep-local-as"]
                 try await failToKeep(one, new, beside: remote)
+                try await cancelKeeping(one, new, beside: remote)
                 for (name, sentence) in [("disk", "exists here already"), (remote.folder.lastPathComponent, "exists")] {
                     let refused = try await one.ctl(keep + [name])
                     #expect(refused.status == 4 && refused.errors.contains(sentence), "\(refused)")
@@ -201,6 +202,26 @@ extension Integration {
                     try await one.mustCtl("detach", name)
                 }
             }
+        }
+
+        /// A copy that is cancelled loses nothing, and leaves nothing of the new disk.
+        private func cancelKeeping(_ daemon: DaemonUnderTest, _ new: String, beside remote: TestRemote) async throws {
+            let place = remote.folder.deletingLastPathComponent().appendingPathComponent(new)
+            try await daemon.terminate()
+            try await daemon.start(environment: ["VDRIVE_FAULTS": "put.before-chunk=delay:1000"])
+            let keep = ["attach", "disk", "--fs", "none", "--keep-local-as", new, "--background"]
+            let id = try await daemon.mustCtl(keep).trimmingCharacters(in: .whitespacesAndNewlines)
+            while try filesBelow(place).keys.allSatisfy({ !$0.hasPrefix("blocks/") }) {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            try await daemon.mustCtl("jobs", "cancel", id)
+            let watched = try await daemon.ctl(["jobs", "watch", id])
+            #expect(watched.status == 4 && watched.errors.contains("was cancelled"), "\(watched)")
+            #expect(try filesBelow(place).isEmpty)
+            #expect(try await daemon.status("disk").state == .detached)
+            #expect(try await daemon.ctl(["status", new]).status == 1)
+            try await daemon.terminate()
+            try await daemon.start()
         }
 
         /// A failure in the middle, or the daemon's end, loses nothing, and leaves nothing of the new disk.

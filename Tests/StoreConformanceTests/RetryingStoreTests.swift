@@ -171,6 +171,8 @@ struct RetryingStoreTests {
         let faulty = FaultyStore(MemoryStore())
         let store = MeteredStore(faulty, meter: meter)
         #expect(meter.snapshot().state == .online)
+        let told = Mutex<[[StoreMeter.State]]>([])
+        meter.observe { state, previous in told.withLock { $0.append([previous, state]) } }
         try await store.put(name, bytes(1000))
         _ = try await store.get(name, range: 0..<100)
         #expect(await storeError { try await store.get(ObjectName("no"), range: nil) }?.kind == .notFound)
@@ -191,6 +193,11 @@ struct RetryingStoreTests {
         #expect(after.operations[.delete]?.requests == 4 && after.operations[.delete]?.failures == 3)
         #expect(meter.get.summary().count == 2 && meter.put.summary().count == 1)
         #expect(meter.other.summary().count == 4)
+        #expect(told.withLock { $0 } == [[.online, .degraded], [.degraded, .offline], [.offline, .degraded]])
+        // The same state is not told again.
+        try await store.delete(name)
+        meter.tellChange()
+        #expect(told.withLock { $0.count } == 3)
     }
 
     @Test("are counted by the meter, each once")

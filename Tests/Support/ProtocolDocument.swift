@@ -24,12 +24,22 @@ package struct ProtocolDocument: Sendable {
         package let examples: [Example]
     }
 
+    /// What the daemon sends without being asked, from `x-notifications`.
+    package struct Notification: Sendable {
+        package let name: String
+        /// The schema of its params.
+        package let schema: JSONValue
+        /// Params.
+        package let examples: [JSONValue]
+    }
+
     package struct Malformed: Error, CustomStringConvertible {
         package let description: String
     }
 
     package let json: JSONValue
     package let methods: [Method]
+    package let notifications: [Notification]
 
     package static let folder = SharedTools.packageFolder.appendingPathComponent("Protocol").path
 
@@ -37,6 +47,15 @@ package struct ProtocolDocument: Sendable {
         let bytes = try Data(contentsOf: URL(fileURLWithPath: "\(Self.folder)/openrpc.json"))
         json = try JSONValue(parsing: bytes)
         methods = try Self.items(json["methods"], "methods").map(Self.method)
+        notifications = try Self.items(json["x-notifications"], "x-notifications").map { notification in
+            Notification(
+                name: try Self.text(notification["name"], "a notification's name"),
+                schema: notification["params"] ?? .null,
+                examples: try Self.items(notification["examples"], "a notification's examples").map {
+                    $0["params"] ?? .null
+                }
+            )
+        }
     }
 
     /// - Throws: when there is no such method.
@@ -63,6 +82,14 @@ package struct ProtocolDocument: Sendable {
     /// What is wrong with a method's result; empty when nothing is.
     package func complaints(result: JSONValue, of method: String) throws -> [String] {
         SchemaCheck(document: json).complaints(result, try self.method(method).result, at: "\(method) result")
+    }
+
+    /// What is wrong with a notification's params; empty when nothing is.
+    package func complaints(notification params: JSONValue, of name: String) throws -> [String] {
+        guard let notification = notifications.first(where: { $0.name == name }) else {
+            throw Malformed(description: "There is no notification \(name) in openrpc.json.")
+        }
+        return SchemaCheck(document: json).complaints(params, notification.schema, at: name)
     }
 
     private static func method(_ json: JSONValue) throws -> Method {

@@ -50,6 +50,8 @@ package struct SchemaCheck: Sendable {
             return text.firstMatch(of: regex) == nil ? ["\(path): \(value.text) does not match \(pattern)"] : []
         case ("maxItems", .integer(let most), .array(let items)):
             return items.count <= most ? [] : ["\(path): more than \(most) items"]
+        case ("minItems", .integer(let least), .array(let items)):
+            return items.count >= least ? [] : ["\(path): less than \(least) items"]
         case ("items", _, .array(let items)):
             return items.enumerated().flatMap { complaints($1, bound, at: "\(path)[\($0)]") }
         case ("required", .array(let names), .object(let fields)):
@@ -62,7 +64,8 @@ package struct SchemaCheck: Sendable {
             return additional(fields, bound, schema, at: path)
         case ("propertyNames", _, .object(let fields)):
             return fields.keys.sorted().flatMap { complaints(.string($0), bound, at: "\(path) key") }
-        case ("pattern", .string, _), ("maxItems", .integer, _), ("items", .object, _), ("required", .array, _),
+        case ("pattern", .string, _), ("maxItems", .integer, _), ("minItems", .integer, _),
+            ("items", .object, _), ("required", .array, _),
             ("properties", .object, _), ("additionalProperties", _, _), ("propertyNames", .object, _):
             return []
         default: return ["\(path): the schema's word \(word) is not understood"]

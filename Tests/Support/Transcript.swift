@@ -116,10 +116,12 @@ package struct Transcript: Sendable, CustomStringConvertible {
         var complaints: [String] = []
         var called: [JSONValue: String] = [:]
         var isOver = false
+        var kept: [String: JSONValue] = [:]
         for exchange in exchanges {
             for sent in exchange.sent {
                 switch sent {
-                case .bytes(let bytes):
+                case .bytes(let pattern):
+                    let bytes = Self.filled(pattern, kept)
                     for call in (try? JSONValue(parsing: bytes)).map(Self.items) ?? [] {
                         if let id = call["id"], case .string(let method)? = call["method"] { called[id] = method }
                     }
@@ -138,7 +140,7 @@ package struct Transcript: Sendable, CustomStringConvertible {
                         .map { "\(name):\(exchange.line): \($0)" }
                 }
                 if let match = expected.firstIndex(where: { Self.matches(answer, $0, isBatch: true) }) {
-                    expected.remove(at: match)
+                    Self.keep(answer, as: expected.remove(at: match), &kept)
                 } else {
                     let text = expected.map(\.text).joined(separator: " or ")
                     return complaints + ["\(name):\(exchange.line): \(answer.text), not \(text)"]
@@ -162,6 +164,9 @@ package struct Transcript: Sendable, CustomStringConvertible {
         to method: String?,
         _ document: ProtocolDocument
     ) throws -> [String] {
+        if case .string(let name)? = answer["method"] {
+            return try document.complaints(notification: answer["params"] ?? .null, of: name)
+        }
         if let result = answer["result"] {
             guard let method else { return ["a result without a call: \(answer.text)"] }
             return try document.complaints(result: result, of: method)
@@ -176,8 +181,29 @@ package struct Transcript: Sendable, CustomStringConvertible {
         return try document.method(method).errors.contains(kind) ? [] : ["\(method) may not give \(kind)"]
     }
 
+    /// Puts what was kept into a line of the client.
+    private static func filled(_ line: [UInt8], _ kept: [String: JSONValue]) -> [UInt8] {
+        guard !kept.isEmpty else { return line }
+        let text = kept.reduce(String(decoding: line, as: UTF8.self)) { text, pair in
+            text.replacingOccurrences(of: "\"$\(pair.key)\"", with: pair.value.text)
+        }
+        return Array(text.utf8)
+    }
+
+    /// Keeps what has a name in the pattern that the value matches.
+    private static func keep(_ value: JSONValue, as pattern: JSONValue, _ kept: inout [String: JSONValue]) {
+        if case .object(let fields) = pattern {
+            for (name, field) in fields { keep(value[name] ?? .null, as: field, &kept) }
+        } else if case .string(let text) = pattern, let name = text.wholeMatch(of: /<\w+ (\w+)>/)?.1 {
+            kept[String(name)] = value
+        }
+    }
+
     /// - Parameter isBatch: whether the order of an array means nothing.
     private static func matches(_ value: JSONValue, _ pattern: JSONValue, isBatch: Bool = false) -> Bool {
+        if case .string(let text) = pattern, let kind = text.wholeMatch(of: /<(\w+) \w+>/)?.1 {
+            return matches(value, .string("<\(kind)>"))
+        }
         switch (pattern, value) {
         case (.string("<int>"), .integer), (.string("<number>"), .integer), (.string("<number>"), .number),
             (.string("<string>"), .string), (.string("<array>"), .array), (.string("<object>"), .object):

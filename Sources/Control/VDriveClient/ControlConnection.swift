@@ -1,13 +1,16 @@
 import Glibc
 package import VDriveProtocol
 
-/// A connection to the daemon for one call at a time. Calls block the thread until the daemon answers.
+/// A connection to the daemon for one call at a time. Calls block the thread until the daemon answers. After a
+/// subscription, its notifications are kept in their order, also those that come while a call waits.
 ///
 /// It knows sockets, lines and JSON, and links nothing of the engine.
 package struct ControlConnection: ~Copyable {
     private let socket: UnixSocket
     private var received: [UInt8] = []
     private var lastID: Int64 = 0
+    /// Notifications that came while a call waited for its answer.
+    private var unread: [RPCNotification] = []
 
     /// The socket that `--socket` and `VDRIVE_SOCKET` lead to when they are not given.
     package static let standardPath = "/run/vdrive.sock"
@@ -86,13 +89,29 @@ package struct ControlConnection: ~Copyable {
             guard let json = try? JSONValue(parsing: line) else {
                 throw .notUnderstood("What answers at the socket does not speak JSON.")
             }
-            // Notifications may come in between.
-            guard let response = RPCResponse(json: json) else { continue }
+            guard let response = RPCResponse(json: json) else {
+                if let notification = RPCNotification(json: json) { unread.append(notification) }
+                continue
+            }
             guard response.id == request.id || response.id == .null else { continue }
             switch response.outcome {
             case .success(let result): return result
             case .failure(let error): throw .rpc(error)
             }
+        }
+    }
+
+    /// Waits for the next notification, such as an event after `events.subscribe`; those of an unknown method too.
+    ///
+    /// - Throws: `disconnected` when the daemon ends, `notUnderstood`.
+    package mutating func nextNotification() throws(ControlError) -> RPCNotification {
+        if !unread.isEmpty { return unread.removeFirst() }
+        while true {
+            let line = try nextLine()
+            guard let json = try? JSONValue(parsing: line) else {
+                throw .notUnderstood("What answers at the socket does not speak JSON.")
+            }
+            if let notification = RPCNotification(json: json) { return notification }
         }
     }
 

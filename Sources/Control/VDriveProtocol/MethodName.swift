@@ -18,6 +18,12 @@ package enum MethodName: String, CaseIterable, Sendable {
     case uploadPause = "upload.pause"
     case uploadResume = "upload.resume"
     case statsGet = "stats.get"
+    case eventsSubscribe = "events.subscribe"
+    case eventsUnsubscribe = "events.unsubscribe"
+    case jobsList = "jobs.list"
+    case jobsWatch = "jobs.watch"
+    case jobsCancel = "jobs.cancel"
+    case jobsStart = "jobs.start"
 }
 
 /// One method: its name, what it takes and what it gives. Server and client are typed by the same conformance.

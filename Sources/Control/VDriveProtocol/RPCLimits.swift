@@ -8,4 +8,22 @@ package enum RPCLimits {
     package static let nestingMax = 64
     /// Calls in one batch.
     package static let batchCallsMax = 1024
+    /// Events that the daemon keeps for those who come back: some minutes of a busy one, at about 1 KiB each.
+    package static let eventsKept = 1024
+    /// Events that wait for one subscription; the oldest give way, and a gap is told.
+    package static let eventsWaitingMax = 1024
+    /// Subscriptions of one connection.
+    package static let subscriptionsMax = 16
+    /// Types or disks that one subscription names.
+    package static let filterNamesMax = 64
+    /// Jobs that have ended and are still known.
+    package static let jobsKept = 256
+    /// Jobs that run when `jobs.start` is refused; calls that wait for their end are bounded by their connections.
+    package static let jobsStartedMax = 256
+    /// Jobs in one answer of `jobs.list`, the youngest; at under 1 KiB each they fit into a line.
+    package static let jobsListedMax = 768
+    /// How long `jobs.watch` waits for news, in seconds. A client that has gone is not noticed before an answer.
+    package static let watchSecondsMax = 60
+    /// The shortest time between two announcements of one job's progress, in milliseconds.
+    package static let progressMillisecondsMin = 500
 }

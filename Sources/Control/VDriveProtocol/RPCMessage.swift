@@ -120,6 +120,15 @@ package struct RPCNotification: Hashable, Sendable {
         self.params = params
     }
 
+    /// Reads a notification of the daemon; nil when the value is none.
+    package init?(json: JSONValue) {
+        guard json["jsonrpc"] == .string("2.0"), json["id"] == nil, case .string(let method)? = json["method"] else {
+            return nil
+        }
+        self.method = method
+        params = json["params"] ?? .object([:])
+    }
+
     package var line: String {
         JSONValue.object(["jsonrpc": .string("2.0"), "method": .string(method), "params": params]).text
     }

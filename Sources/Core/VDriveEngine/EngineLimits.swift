@@ -38,6 +38,8 @@ enum EngineLimits {
     static let pinPoll = Duration.microseconds(50)
     /// Waiting for room when nothing can be evicted.
     static let roomPoll = Duration.milliseconds(50)
+    /// Nobody waits for room any more when nobody has for so long.
+    static let pressureEnds = Duration.seconds(2)
     /// After a failed fill, reads go around the cache for so long before the next try.
     static let fillRetry = Duration.seconds(1)
     /// Evictions that a read may wait for before it goes around the cache.

@@ -19,6 +19,7 @@ struct Destroy: ParsableCommand {
     @Option(help: "The disk's uuid, instead of the question.") var uuid: String?
     @Flag(help: "Delete it although another machine has it attached; that one is fenced.") var takeover = false
     @Flag(help: "Throw away what this machine has not uploaded.") var discardLocal = false
+    @OptionGroup var job: JobOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
@@ -27,7 +28,7 @@ struct Destroy: ParsableCommand {
     }
 
     func run() throws {
-        try connection.report(
+        try connection.reportJob(
             DiskDestroy.self,
             DiskDestroy.Parameters(
                 name: name,
@@ -36,6 +37,8 @@ struct Destroy: ParsableCommand {
                 takeover: takeover ? true : nil,
                 discardLocal: discardLocal ? true : nil
             ),
+            what: "destroy \(name)",
+            options: job,
             as: output
         ) { result in
             let objects = "\(result.deletedObjects) \(result.deletedObjects == 1 ? "object" : "objects")"

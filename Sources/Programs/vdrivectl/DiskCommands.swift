@@ -130,6 +130,7 @@ struct Attach: ParsableCommand {
     var discardLocal = false
     @Option(help: "Make a new disk of such changes first, beside this one on the remote.")
     var keepLocalAs: String?
+    @OptionGroup var job: JobOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
@@ -140,7 +141,7 @@ struct Attach: ParsableCommand {
     }
 
     func run() throws {
-        try connection.report(
+        try connection.reportJob(
             DiskAttach.self,
             DiskAttach.Parameters(
                 name: name,
@@ -150,6 +151,8 @@ struct Attach: ParsableCommand {
                 discardLocal: discardLocal ? true : nil,
                 keepLocalAs: keepLocalAs
             ),
+            what: "attach \(name)",
+            options: job,
             as: output
         ) { status in
             "attached \(status.name) at \(status.mountPoint ?? status.image ?? "its image")"
@@ -163,11 +166,18 @@ struct Detach: ParsableCommand {
     )
 
     @Argument(help: "The disk's name.") var name: String
+    @OptionGroup var job: JobOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
-        try connection.report(DiskDetach.self, DiskNameParameters(name: name), as: output) { status in
+        try connection.reportJob(
+            DiskDetach.self,
+            DiskNameParameters(name: name),
+            what: "detach \(name)",
+            options: job,
+            as: output
+        ) { status in
             "detached \(status.name)"
         }
     }
@@ -179,11 +189,18 @@ struct Sync: ParsableCommand {
     )
 
     @Argument(help: "The disk's name.") var name: String
+    @OptionGroup var job: JobOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() throws {
-        try connection.report(DiskSync.self, DiskNameParameters(name: name), as: output) { status in
+        try connection.reportJob(
+            DiskSync.self,
+            DiskNameParameters(name: name),
+            what: "sync \(name)",
+            options: job,
+            as: output
+        ) { status in
             "synced \(status.name)\(status.epoch.map { ", epoch \($0)" } ?? "")"
         }
     }
@@ -197,12 +214,18 @@ struct Cache: ParsableCommand {
 
         @Argument(help: "The disk's name.") var name: String
         @Flag(help: "Upload what is dirty first, and drop it too.") var wait = false
+        @OptionGroup var job: JobOptions
         @OptionGroup var output: OutputOptions
         @OptionGroup var connection: ConnectionOptions
 
         func run() throws {
-            try connection.report(CacheEvict.self, CacheEvict.Parameters(name: name, wait: wait), as: output) {
-                result in
+            try connection.reportJob(
+                CacheEvict.self,
+                CacheEvict.Parameters(name: name, wait: wait),
+                what: "evict \(name)",
+                options: job,
+                as: output
+            ) { result in
                 "evicted \(ByteSize.text(result.evictedBytes)) of \(name)"
             }
         }

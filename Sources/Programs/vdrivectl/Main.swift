@@ -25,7 +25,7 @@ struct VDriveCtl: ParsableCommand {
         version: DaemonVersion.release,
         subcommands: [
             Create.self, Import.self, Configure.self, Attach.self, Detach.self, Status.self, Sync.self, Destroy.self,
-            Cache.self, Upload.self, Stats.self, DaemonGroup.self, Call.self, Doctor.self,
+            Cache.self, Upload.self, Stats.self, Events.self, Jobs.self, DaemonGroup.self, Call.self, Doctor.self,
         ]
     )
 

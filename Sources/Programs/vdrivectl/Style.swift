@@ -16,6 +16,15 @@ enum Colour: String {
         }
     }
 
+    init?(_ state: JobState) {
+        switch state {
+        case .running: self = .yellow
+        case .succeeded: self = .green
+        case .failed: self = .red
+        case .cancelled: return nil
+        }
+    }
+
     /// - Parameter remoteState: as a status tells it.
     init?(remoteState: String?) {
         switch remoteState {
@@ -32,11 +41,25 @@ struct Style {
     let isColoured: Bool
     let isTerminal: Bool
 
-    static var standardOutput: Style {
-        func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
-        let isTerminal = isatty(STDOUT_FILENO) == 1
-        let isPlain = !variable("NO_COLOR").isEmpty || variable("TERM") == "dumb"
-        return Style(isColoured: isTerminal && !isPlain, isTerminal: isTerminal)
+    static var standardOutput: Style { Style(descriptor: STDOUT_FILENO) }
+
+    /// How standard error looks. A terminal without a cursor is as good as a file for what is drawn in place.
+    static var standardError: Style {
+        let style = Style(descriptor: STDERR_FILENO)
+        return Style(isColoured: style.isColoured, isTerminal: style.isTerminal && variable("TERM") != "dumb")
+    }
+
+    private static func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
+
+    private init(isColoured: Bool, isTerminal: Bool) {
+        self.isColoured = isColoured
+        self.isTerminal = isTerminal
+    }
+
+    private init(descriptor: CInt) {
+        let isTerminal = isatty(descriptor) == 1
+        let isPlain = !Self.variable("NO_COLOR").isEmpty || Self.variable("TERM") == "dumb"
+        self.init(isColoured: isTerminal && !isPlain, isTerminal: isTerminal)
     }
 
     func paint(_ text: String, _ colour: Colour?) -> String {

@@ -7,9 +7,14 @@ struct Watch {
     let seconds: Double
     let isRedrawn: Bool
 
-    func run(_ frame: (_ isFirst: Bool) throws -> String) throws -> Never {
+    /// Has SIGINT end the program well: it is the only way to end what shows something for ever.
+    static func endWellAtInterrupt() {
         // Nothing has to be undone, and a daemon that hangs must not hold the terminal.
         signal(SIGINT) { _ in _exit(ExitStatus.fine.rawValue) }
+    }
+
+    func run(_ frame: (_ isFirst: Bool) throws -> String) throws -> Never {
+        Self.endWellAtInterrupt()
         var isFirst = true
         while true {
             let text = try frame(isFirst)
@@ -25,14 +30,15 @@ struct Watch {
         }
     }
 
-    /// Past the buffer of `print`, which a pipe would see only when it is full.
-    private func show(_ text: String) {
-        var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { exit(ExitStatus.failed.rawValue) }
-            rest = rest.dropFirst(count)
-        }
+}
+
+/// Writes to standard output at once, past the buffer of `print`, which a pipe would see only when it is full.
+func show(_ text: String) {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { exit(ExitStatus.failed.rawValue) }
+        rest = rest.dropFirst(count)
     }
 }

@@ -32,10 +32,14 @@ struct Daemon {
         let threads = BlockingThreads(name: "vdrive-host", count: Self.hostThreads)
         defer { threads.shutdown() }
         let daemonUser = geteuid()
+        let events = EventHub(run: EventHub.newRun())
+        let jobs = JobRegistry(events: events)
         let registry = DiskRegistry(
             layout: layout,
             host: Host(threads: threads),
             daemonUser: daemonUser,
+            events: events,
+            jobs: jobs,
             logger: logger
         )
         await registry.load()
@@ -60,8 +64,8 @@ struct Daemon {
             whenServing: { reporter?.socketAnswers() }
         )
         // In the order in which they depend on each other. They stop in reverse: the disks go while the socket still
-        // answers, so that somebody can watch them.
-        var members: [any Service] = [server, registry]
+        // answers, so that somebody can watch them, and the jobs that waited for them come to their end.
+        var members: [any Service] = [server, jobs, registry]
         if let reporter { members = [reporter] + members + [StopHerald(of: reporter)] }
         let services = ServiceGroup(
             configuration: ServiceGroupConfiguration(

@@ -36,6 +36,8 @@ struct AttachSequence: Sendable {
     let host: Host
     /// Takes the disk's `run()` into the registry's task group.
     let start: @Sendable (Disk) -> Void
+    /// Hears of what happens to an attached disk.
+    let report: @Sendable (DiskName, DiskReport) -> Void
     let logger: Logger
 
     /// Long enough for a server that is being repaired to have its files back.
@@ -43,28 +45,31 @@ struct AttachSequence: Sendable {
 
     // MARK: Up
 
-    func attach(_ plan: Plan) async throws(RPCError) -> AttachedDisk {
+    /// - Throws: `refused` also when the job was cancelled, which it may be until the remote has answered.
+    func attach(_ plan: Plan, _ job: JobHandle) async throws(RPCError) -> AttachedDisk {
         var undo = UndoList()
         do throws(RPCError) {
-            return try await attach(plan, undo: &undo)
+            return try await attach(plan, job, undo: &undo)
         } catch {
             await undo.run(logger: logger)
             throw error
         }
     }
 
-    private func attach(_ plan: Plan, undo: inout UndoList) async throws(RPCError) -> AttachedDisk {
+    private func attach(_ plan: Plan, _ job: JobHandle, undo: inout UndoList) async throws(RPCError) -> AttachedDisk {
         let name = plan.configuration.name
         let directory = layout.fuseDirectory(of: name)
         try await host.check(for: plan.filesystem)
         try await host.cleanStale(fuseDirectory: directory, logger: logger)
-        let disk = try await openDisk(plan)
+        job.report(phase: "opening the disk on its remote")
+        let disk = try await job.cancellable { () async throws(RPCError) in try await openDisk(plan, job) }
         undo.add("close the disk") { try await disk.stop(commit: false, releasing: true) }
         start(disk)
         // A disk begins with local durability: what mkfs and mount flush must not wait for hours of uploads that a
         // crash left, or for a remote that is away. What others flush counts once the attach is done.
         let durability = Durability(plan.configuration.durability)
         if plan.filesystem == FilesystemChoice.none { await disk.setDurability(durability) }
+        job.report(phase: "mounting the disk")
         let fuse = try await host.mountImage(at: directory, disk: disk, name: name)
         undo.add("unmount the image") { await host.unmountImage(fuse) }
         var devices: Set<UInt64> = []
@@ -80,7 +85,13 @@ struct AttachSequence: Sendable {
     }
 
     /// What the engine opens a disk with.
-    func options(_ configuration: DiskConfiguration, _ intent: AttachIntent) async throws(RPCError) -> DiskOptions {
+    ///
+    /// - Parameter job: the attach that opens it, for use; nil for a copy, which nobody hears of.
+    func options(
+        _ configuration: DiskConfiguration,
+        _ intent: AttachIntent,
+        for job: JobHandle?
+    ) async throws(RPCError) -> DiskOptions {
         let store = try DiskMaker.store(
             url: configuration.remote,
             credentials: configuration.credentials,
@@ -101,13 +112,21 @@ struct AttachSequence: Sendable {
             lostObjectPatience: Self.lostObjectPatience,
             intent: intent,
             logger: logger,
-            softwareVersion: "vdrived \(DaemonVersion.release)"
+            softwareVersion: "vdrived \(DaemonVersion.release)",
+            report: reporter(of: configuration.name, for: job),
+            goesOn: { job?.settle() ?? true }
         )
     }
 
-    private func openDisk(_ plan: Plan) async throws(RPCError) -> Disk {
+    private func reporter(of name: DiskName, for job: JobHandle?) -> DiskReporter {
+        guard job != nil else { return { _ in } }
+        let report = report
+        return { report(name, $0) }
+    }
+
+    private func openDisk(_ plan: Plan, _ job: JobHandle) async throws(RPCError) -> Disk {
         let configuration = plan.configuration
-        let options = try await options(configuration, plan.intent)
+        let options = try await options(configuration, plan.intent, for: job)
         let disk: Disk
         do throws(DiskError) {
             disk = try await Disk.attach(options)
@@ -158,7 +177,8 @@ struct AttachSequence: Sendable {
     ///
     /// - Throws: `busy` when somebody uses the disk: it stays attached.
     /// - Returns: what went wrong after the point of no return, if anything: the disk is detached all the same.
-    func detach(_ attached: AttachedDisk) async throws(RPCError) -> RPCError? {
+    func detach(_ attached: AttachedDisk, _ job: JobHandle) async throws(RPCError) -> RPCError? {
+        job.report(phase: "taking the disk out of use")
         // With remote durability the unmount waits for a commit. As long as somebody can refuse, nobody is answered
         // too early: a refusal takes 2 seconds, and giving the remote up 15.
         await attached.disk.leave()
@@ -174,7 +194,8 @@ struct AttachSequence: Sendable {
             throw error
         }
         await host.unmountImage(attached.fuse)
-        return await close(attached)
+        job.report(phase: "uploading what is not on the remote yet")
+        return await attached.disk.reportingUploads(to: job) { await close(attached) }
     }
 
     private func release(_ volume: AttachedDisk.Volume) async throws(RPCError) {

@@ -6,10 +6,10 @@ import VDriveStore
 
 extension DiskRegistry {
     /// Attaches a disk. One that is attached the same way already is left as it is.
-    package func attach(_ params: DiskAttach.Parameters) async throws(RPCError) -> DiskStatus {
+    package func attach(_ params: DiskAttach.Parameters, _ job: JobHandle) async throws(RPCError) -> DiskStatus {
         let name = try DiskName(params.name)
         let plan = try plan(params, for: try entry(name).configuration)
-        try await attach(plan, explicit: params)
+        try await attach(plan, explicit: params, job)
         return try await status(of: name)
     }
 
@@ -44,7 +44,11 @@ extension DiskRegistry {
     }
 
     /// - Parameter explicit: what a user asked for by name; nil at the daemon's start.
-    func attach(_ plan: AttachSequence.Plan, explicit: DiskAttach.Parameters?) async throws(RPCError) {
+    func attach(
+        _ plan: AttachSequence.Plan,
+        explicit: DiskAttach.Parameters?,
+        _ job: JobHandle
+    ) async throws(RPCError) {
         let name = plan.configuration.name
         guard !isStopping else { throw RPCError(.busy, "The daemon is stopping; try again when it is back.") }
         switch try entry(name).phase {
@@ -58,16 +62,20 @@ extension DiskRegistry {
         if let new = plan.keepLocalAs { try reserve(new) }
         defer { if let new = plan.keepLocalAs { reserved.remove(new) } }
         entries[name]?.phase = .attaching
+        entries[name]?.failure = nil
         do throws(RPCError) {
-            let attached = try await attachKeepingLocal(plan)
+            let attached = try await attachKeepingLocal(plan, job)
             // Invariant 1: nobody else changes an `attaching` disk.
             entries[name]?.phase = .attached(attached)
             entries[name]?.trouble = nil
+            // What it told before was of a disk that was not attached yet.
+            addWork.yield { await self.lookAtFailure(of: name) }
             logger.info("disk attached", metadata: ["disk": "\(name)", "image": "\(attached.fuse.imagePath)"])
             try remember(name, isAttached: true, attached: attached)
         } catch {
+            // An attach that somebody has cancelled is no trouble of the disk.
+            entries[name]?.trouble = job.isAsked ? nil : error
             if case .attaching? = entries[name]?.phase { entries[name]?.phase = .detached }
-            entries[name]?.trouble = error
             throw error
         }
     }
@@ -81,20 +89,28 @@ extension DiskRegistry {
     }
 
     /// Attaches; local changes that another machine went on without become a new disk first, where the plan names one.
-    private func attachKeepingLocal(_ plan: AttachSequence.Plan) async throws(RPCError) -> AttachedDisk {
+    private func attachKeepingLocal(
+        _ plan: AttachSequence.Plan,
+        _ job: JobHandle
+    ) async throws(RPCError) -> AttachedDisk {
         do throws(RPCError) {
-            return try await sequence.attach(plan)
+            return try await sequence.attach(plan, job)
         } catch {
             guard error.code == .diverged, let new = plan.keepLocalAs else { throw error }
             let name = plan.configuration.name
             logger.notice("local changes become a disk of their own", metadata: ["disk": "\(name)", "new": "\(new)"])
-            let keeper = LocalKeeper(maker: maker, sequence: sequence) { await self.isStopping }
+            let keeper = LocalKeeper(
+                maker: maker,
+                sequence: sequence,
+                isStopping: { await self.isStopping },
+                job: job
+            )
             let configuration = try await keeper.keep(plan.configuration, as: new)
             entries[new] = Entry(configuration: configuration)
             var next = plan
             next.intent.discardsLocal = true
             do throws(RPCError) {
-                return try await sequence.attach(next)
+                return try await sequence.attach(next, job)
             } catch {
                 throw RPCError(
                     error.code ?? .internal,
@@ -148,7 +164,7 @@ extension DiskRegistry {
     }
 
     /// Takes a disk out of use; one that is not in use stays so, and is not attached at the next start.
-    package func detach(_ name: DiskName) async throws(RPCError) -> DiskStatus {
+    package func detach(_ name: DiskName, _ job: JobHandle) async throws(RPCError) -> DiskStatus {
         switch try entry(name).phase {
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached; detach it when that is done.")
         case .detaching: throw RPCError(.busy, "The disk \(name) is being detached already.")
@@ -158,15 +174,15 @@ extension DiskRegistry {
             entries[name]?.trouble = nil
         case .attached(let attached):
             entries[name]?.phase = .detaching(attached)
-            try await detach(attached, name)
+            try await detach(attached, name, job)
         }
         return try await status(of: name)
     }
 
-    private func detach(_ attached: AttachedDisk, _ name: DiskName) async throws(RPCError) {
+    private func detach(_ attached: AttachedDisk, _ name: DiskName, _ job: JobHandle) async throws(RPCError) {
         let trouble: RPCError?
         do throws(RPCError) {
-            trouble = try await sequence.detach(attached)
+            trouble = try await sequence.detach(attached, job)
         } catch {
             entries[name]?.phase = .attached(attached)
             throw error
@@ -198,12 +214,13 @@ extension DiskRegistry {
     }
 
     var sequence: AttachSequence {
-        let addJob = addJob
+        let addWork = addWork
         return AttachSequence(
             layout: layout,
             daemonUser: daemonUser,
             host: host,
-            start: { disk in addJob.yield { await disk.run() } },
+            start: { disk in addWork.yield { await disk.run() } },
+            report: { name, report in self.take(report, of: name) },
             logger: logger
         )
     }

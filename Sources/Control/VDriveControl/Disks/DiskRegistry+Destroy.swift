@@ -9,10 +9,9 @@ extension DiskRegistry {
     ///
     /// The remote goes first, and the disk's file last: what stops half-way is done again by the same call.
     ///
-    /// - Parameter progress: called now and then with the objects deleted on the remote so far.
     package func destroy(
         _ params: DiskDestroy.Parameters,
-        progress: @escaping @Sendable (UInt64) async -> Void
+        _ job: JobHandle
     ) async throws(RPCError) -> DiskDestroy.Output {
         let name = try DiskName(params.name)
         guard !isStopping else { throw RPCError(.busy, "The daemon is stopping; try again when it is back.") }
@@ -30,7 +29,7 @@ extension DiskRegistry {
         }
         entries[name]?.phase = .destroying
         do throws(RPCError) {
-            let output = try await destroy(configuration, params, progress)
+            let output = try await destroy(configuration, params, job)
             entries[name] = nil
             logger.notice("disk destroyed", metadata: ["disk": "\(name)", "objects": "\(output.deletedObjects)"])
             return output
@@ -63,7 +62,7 @@ extension DiskRegistry {
     private func destroy(
         _ configuration: DiskConfiguration,
         _ params: DiskDestroy.Parameters,
-        _ progress: @escaping @Sendable (UInt64) async -> Void
+        _ job: JobHandle
     ) async throws(RPCError) -> DiskDestroy.Output {
         let name = configuration.name
         let local = LocalDisk(
@@ -78,8 +77,9 @@ extension DiskRegistry {
         }
         var deleted: UInt64 = 0
         if params.remote == true {
-            deleted = try await deleteOnRemote(configuration, takesOver: params.takeover ?? false, progress)
+            deleted = try await deleteOnRemote(configuration, takesOver: params.takeover ?? false, job)
         }
+        job.report(phase: "removing what is on this machine")
         let isStandard = configuration.cacheDirectory == layout.standardCacheDirectory(of: name)
         let file = layout.configurationFile(of: name)
         let kept = try await host.run { () throws(RPCError) in
@@ -106,7 +106,7 @@ extension DiskRegistry {
     private func deleteOnRemote(
         _ configuration: DiskConfiguration,
         takesOver: Bool,
-        _ progress: @escaping @Sendable (UInt64) async -> Void
+        _ job: JobHandle
     ) async throws(RPCError) -> UInt64 {
         let store = try DiskMaker.store(
             url: configuration.remote,
@@ -120,12 +120,21 @@ extension DiskRegistry {
             stateDirectory: layout.metadataDirectory(of: configuration.name),
             takesOver: takesOver,
             softwareVersion: "vdrived \(DaemonVersion.release)",
-            isStopping: { await self.isStopping },
-            progress: progress
+            isStopping: {
+                if job.isAsked { return true }
+                return await self.isStopping
+            },
+            progress: { job.report(done: $0, .objects) }
         )
+        job.report(phase: "deleting the disk on its remote", done: 0, .objects)
+        // What is left half done goes on with the same call.
+        job.allowCancelling()
         do throws(DiskError) {
-            return try await removal.run()
+            let deleted = try await removal.run()
+            guard job.settle() else { throw DiskError(.busy, JobHandle.cancelled.message) }
+            return deleted
         } catch {
+            guard job.settle() else { throw JobHandle.cancelled }
             // The sentences of an attach fit, but for what to do.
             throw RPCError(
                 RPCError(error).code ?? .internal,

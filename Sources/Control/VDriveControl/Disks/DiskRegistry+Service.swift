@@ -10,6 +10,7 @@ extension DiskRegistry {
     package func load() {
         let (disks, errors) = DiskConfiguration.load(from: layout)
         for disk in disks { entries[disk.name] = Entry(configuration: disk) }
+        isLoaded = true
         loadErrors = errors
         for error in errors { logger.error("a disk is left out", metadata: ["error": "\(error)"]) }
     }
@@ -22,12 +23,12 @@ extension DiskRegistry {
                 // Throws when cancelled, which ends the disks no less.
                 try? await gracefulShutdown()
                 await self.stopAll()
-                self.addJob.finish()
+                self.addWork.finish()
             }
             for name in entries.keys.sorted() where entries[name]?.configuration.isAttachedAtStart == true {
                 group.addTask { await self.attachAtStart(name) }
             }
-            for await job in jobs { group.addTask { await job() } }
+            for await work in work { group.addTask { await work() } }
         }
     }
 
@@ -48,7 +49,9 @@ extension DiskRegistry {
                 mountPoint: entry.configuration.mountPoint ?? "/mnt/\(name)"
             )
             do throws(RPCError) {
-                return try await attach(plan, explicit: nil)
+                return try await jobs.track(.diskAttach, disk: name.text) { (job) throws(RPCError) in
+                    try await self.attach(plan, explicit: nil, job)
+                }
             } catch {
                 logger.error("attaching failed", metadata: ["disk": "\(name)", "error": "\(error)"])
                 guard error.code == .retry || error.code == .busy else { return }
@@ -65,6 +68,7 @@ extension DiskRegistry {
     /// Detaches all disks at the same time, leaving them to be attached at the next start.
     private func stopAll() async {
         isStopping = true
+        events.publish(.daemonStopping, disk: nil)
         await withDiscardingTaskGroup { group in
             for name in entries.keys { group.addTask { await self.stop(name) } }
         }

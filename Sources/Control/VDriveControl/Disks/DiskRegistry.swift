@@ -39,13 +39,21 @@ package actor DiskRegistry: Service, CustomStringConvertible {
         var phase = Phase.detached
         /// Why the disk is not well; gone with the next attach or detach that succeeds.
         var trouble: RPCError?
+        /// What became of an attached disk that can no longer be written.
+        var failure: DiskSnapshot.State?
     }
 
     let layout: StateLayout
     let host: Host
     let daemonUser: UInt32
     let logger: Logger
-    var entries: [DiskName: Entry] = [:]
+    package nonisolated let events: EventHub
+    package nonisolated let jobs: JobRegistry
+    var entries: [DiskName: Entry] = [:] {
+        didSet { tellChanges(since: oldValue) }
+    }
+    /// Whether what is in `entries` came to be while somebody could watch.
+    var isLoaded = false
     /// Names of creates and imports that run.
     var reserved: Set<DiskName> = []
     /// What `load` could not read.
@@ -53,17 +61,26 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     var isStopping = false
     var isHurried = false
 
-    typealias Job = @Sendable () async -> Void
-    let jobs: AsyncStream<Job>
-    let addJob: AsyncStream<Job>.Continuation
+    typealias Work = @Sendable () async -> Void
+    let work: AsyncStream<Work>
+    let addWork: AsyncStream<Work>.Continuation
 
     /// - Parameter layout: claimed by the caller.
-    package init(layout: StateLayout, host: Host, daemonUser: UInt32, logger: Logger) {
+    package init(
+        layout: StateLayout,
+        host: Host,
+        daemonUser: UInt32,
+        events: EventHub,
+        jobs: JobRegistry,
+        logger: Logger
+    ) {
         self.layout = layout
         self.host = host
         self.daemonUser = daemonUser
+        self.events = events
+        self.jobs = jobs
         self.logger = logger
-        (jobs, addJob) = AsyncStream.makeStream()
+        (work, addWork) = AsyncStream.makeStream()
     }
 
     package nonisolated var description: String { "disks" }
@@ -123,7 +140,7 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     // MARK: New disks
 
     /// Creates a disk on an empty remote.
-    package func create(_ params: DiskCreate.Parameters) async throws(RPCError) -> DiskStatus {
+    package func create(_ params: DiskCreate.Parameters, _ job: JobHandle) async throws(RPCError) -> DiskStatus {
         let geometry: DiskGeometry
         do throws(GeometryError) {
             geometry = try DiskGeometry(
@@ -142,13 +159,14 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             durability: params.durability,
             uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
         )
+        job.report(phase: "writing the new disk to its remote")
         return try await add(request) { (maker) throws(RPCError) in
             try await maker.create(request, geometry: geometry)
         }
     }
 
     /// Makes a disk known that exists on the remote.
-    package func importDisk(_ params: DiskImport.Parameters) async throws(RPCError) -> DiskStatus {
+    package func importDisk(_ params: DiskImport.Parameters, _ job: JobHandle) async throws(RPCError) -> DiskStatus {
         let request = DiskMaker.Request(
             name: try DiskName(params.name),
             remote: params.remote,
@@ -158,7 +176,10 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             durability: params.durability,
             uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
         )
-        return try await add(request) { (maker) throws(RPCError) in try await maker.importDisk(request) }
+        job.report(phase: "reading the disk from its remote")
+        return try await add(request) { (maker) throws(RPCError) in
+            try await job.cancellable { () async throws(RPCError) in try await maker.importDisk(request) }
+        }
     }
 
     private func add(
@@ -184,9 +205,10 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     // MARK: What an attached disk does
 
     /// Returns when all that was written is committed on the remote.
-    package func sync(_ name: DiskName) async throws(RPCError) -> DiskStatus {
+    package func sync(_ name: DiskName, _ job: JobHandle) async throws(RPCError) -> DiskStatus {
         let disk = try attachedDisk(name)
         if case .attached(let attached) = try entry(name).phase, let volume = attached.volume {
+            job.report(phase: "flushing the filesystem")
             let host = host
             // What ext4 still holds in the page cache was written too. With remote durability that flush waits for a
             // commit, paused or not.
@@ -194,11 +216,7 @@ package actor DiskRegistry: Service, CustomStringConvertible {
                 try await host.syncFilesystem(at: volume.mountPoint)
             }
         }
-        do throws(DiskError) {
-            try await disk.sync()
-        } catch {
-            throw RPCError(error)
-        }
+        try await sync(disk, job)
         return try await status(of: name)
     }
 
@@ -206,12 +224,25 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     ///
     /// - Parameter wait: uploads what is dirty first, and drops it too.
     /// - Returns: bytes dropped.
-    package func evict(_ name: DiskName, wait: Bool) async throws(RPCError) -> UInt64 {
+    package func evict(_ name: DiskName, wait: Bool, _ job: JobHandle) async throws(RPCError) -> UInt64 {
         let disk = try attachedDisk(name)
+        if wait { try await sync(disk, job) }
+        job.report(phase: "dropping what is clean")
         do throws(DiskError) {
-            return try await disk.evict(wait: wait)
+            return try await disk.evict(wait: false)
         } catch {
             throw RPCError(error)
+        }
+    }
+
+    /// Waits for the uploads, as a job that may be cancelled: they go on all the same.
+    private func sync(_ disk: Disk, _ job: JobHandle) async throws(RPCError) {
+        job.report(phase: "uploading what is not on the remote yet")
+        try await job.cancellable { () async throws(RPCError) in
+            let result = await disk.reportingUploads(to: job) { () -> Result<Void, DiskError> in
+                do throws(DiskError) { return .success(try await disk.sync()) } catch { return .failure(error) }
+            }
+            do throws(DiskError) { try result.get() } catch { throw RPCError(error) }
         }
     }
 }

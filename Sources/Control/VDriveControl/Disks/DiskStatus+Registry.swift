@@ -12,7 +12,7 @@ extension DiskStatus {
         self.init(
             name: configuration.name.text,
             uuid: configuration.id.description,
-            state: Self.state(entry, snapshot),
+            state: Self.state(entry, snapshot?.state),
             sizeBytes: configuration.geometry.diskBytes,
             chunkBytes: configuration.geometry.chunkBytes,
             durability: configuration.durability,
@@ -46,13 +46,16 @@ extension DiskStatus {
         damaged = Damaged(total: snapshot.damagedObjects.total, objects: snapshot.damagedObjects.names)
     }
 
-    private static func state(_ entry: DiskRegistry.Entry, _ snapshot: DiskSnapshot?) -> DiskState {
+    /// The state, as far as the registry knows it without asking the engine.
+    static func state(of entry: DiskRegistry.Entry) -> DiskState { state(entry, entry.failure) }
+
+    private static func state(_ entry: DiskRegistry.Entry, _ engine: DiskSnapshot.State?) -> DiskState {
         switch entry.phase {
         case .attaching: .attaching
         case .detaching: .detaching
         case .destroying: .destroying
         case .attached:
-            switch snapshot?.state {
+            switch engine {
             case .fenced: .fenced
             case .diverged: .diverged
             case .failed: .failed

@@ -18,6 +18,7 @@ struct LocalKeeper: Sendable {
     let sequence: AttachSequence
     /// Whether the daemon ends, and the copy with it.
     let isStopping: @Sendable () async -> Bool
+    let job: JobHandle
 
     /// The copy uploads what it has written whenever so much of the new disk's cache is dirty: writes then never wait
     /// for room, which only a remote that answers could end.
@@ -32,16 +33,19 @@ struct LocalKeeper: Sendable {
         var undo = UndoList()
         do throws(RPCError) {
             let new = try await maker.create(request, geometry: old.geometry, isRegistered: false)
-            let options = try await sequence.options(new, AttachIntent())
+            let options = try await sequence.options(new, AttachIntent(), for: nil)
             undo.add("remove the new disk") {
                 await DiskFormatter.remove(store: options.store)
                 for folder in [options.stateDirectory, options.cacheDirectory] { try Directory.removeTree(folder) }
             }
-            try await fill(options, from: try await sequence.options(old, AttachIntent()))
+            try await fill(options, from: try await sequence.options(old, AttachIntent(), for: nil))
+            guard job.settle() else { throw JobHandle.cancelled }
             try new.save(in: maker.layout)
             return new
         } catch {
+            let wasAsked = !job.settle()
             await undo.run(logger: maker.logger)
+            if wasAsked { throw JobHandle.cancelled }
             throw RPCError(
                 error.code ?? .internal,
                 "The changes of \(old.name) could not be kept as \(name), and are still there: \(error.message)"
@@ -99,6 +103,8 @@ struct LocalKeeper: Sendable {
     private func fill(_ target: Disk, from old: DiskOptions) async throws(DiskError) {
         let source = try await Disk.openLocal(old)
         sequence.start(source)
+        job.report(phase: "copying the local changes to a new disk")
+        job.allowCancelling()
         let result = await copyUnlessStopping(source, target)
         try? await source.stop(commit: false)
         try result.get()
@@ -108,7 +114,7 @@ struct LocalKeeper: Sendable {
         await withTaskGroup(of: Result<Void, DiskError>?.self) { group in
             group.addTask { await copy(source, target) }
             group.addTask {
-                while await !isStopping() {
+                while !job.isAsked, await !isStopping() {
                     do { try await Task.sleep(for: .milliseconds(200)) } catch { return nil }
                 }
                 // The copy's next sync, or the one that it waits for, then fails.
@@ -124,9 +130,13 @@ struct LocalKeeper: Sendable {
 
     private func copy(_ source: Disk, _ target: Disk) async -> Result<Void, DiskError> {
         let synced = Atomic<UInt64>(0)
+        let total = source.allocatedBytes
+        job.report(done: 0, of: total, .bytes)
         let step = target.cacheBytes / Self.dirtyShare
         do throws(DiskError) {
             try await source.copy(to: target) { (copied) async throws(DiskError) in
+                job.report(done: copied)
+                if job.isAsked { throw DiskError(.busy, JobHandle.cancelled.message) }
                 guard copied - synced.load(ordering: .relaxed) >= step else { return }
                 synced.store(copied, ordering: .relaxed)
                 try await target.sync()

@@ -12,6 +12,9 @@ extension DispatchTable {
         CacheMethods.add(to: &table, registry: registry)
         UploadMethods.add(to: &table, registry: registry)
         StatsMethods.add(to: &table, registry: registry)
+        EventMethods.add(to: &table)
+        JobMethods.add(to: &table, jobs: registry.jobs)
+        table.events = registry.events
         return table
     }
 }

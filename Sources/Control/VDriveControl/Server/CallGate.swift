@@ -7,10 +7,17 @@ import Synchronization
 /// A call keeps its place until its answer is written, so a client that does not read soon has no place left, and its
 /// reader waits. One call at a time writes, for all that have finished by then: many answers make one write.
 final class CallGate: Sendable {
+    /// A call that has come to its end.
+    struct Finished: Sendable {
+        let answer: Answer
+        /// Who made it, and is told when the answer is written.
+        let caller: Caller?
+    }
+
     private struct State {
         var free: Int
         var reader: CheckedContinuation<Void, Never>?
-        var finished: [Answer] = []
+        var finished: [Finished] = []
         var isWriting = false
         /// Nothing can be written any more: nobody waits.
         var isClosed = false
@@ -69,17 +76,17 @@ final class CallGate: Sendable {
     /// A call's answer is there; its place is given back when it is written.
     ///
     /// - Returns: whether the caller is to write, until `next` gives nothing more.
-    func finish(_ answer: Answer) -> Bool {
+    func finish(_ answer: Answer, to caller: Caller?) -> Bool {
         state.withLock { state in
             if state.isClosed { return false }
-            state.finished.append(answer)
+            state.finished.append(Finished(answer: answer, caller: caller))
             defer { state.isWriting = true }
             return !state.isWriting
         }
     }
 
     /// The answers to be written next, in the order in which they came; none when somebody else is to write again.
-    func next() -> [Answer] {
+    func next() -> [Finished] {
         state.withLock { state in
             let answers = state.finished
             state.finished = []

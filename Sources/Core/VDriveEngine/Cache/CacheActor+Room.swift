@@ -13,11 +13,26 @@ extension CacheActor {
             await recount()
             if reserve(pages) { return }
             if await evictOnce(lacking: pages) == 0 {
-                lastRoomWait = .now
+                notePressure()
                 events.yield(.wantsEpoch)
                 await pause(EngineLimits.roomPoll)
             }
         }
+    }
+
+    private func notePressure() {
+        lastRoomWait = .now
+        guard !isPressureTold else { return }
+        isPressureTold = true
+        report(.pressure(true))
+    }
+
+    /// Tells the end of the pressure, once nobody has waited for a while: writers that wait again and again are one
+    /// trouble.
+    func tellPressure() {
+        guard isPressureTold, let lastRoomWait, lastRoomWait + EngineLimits.pressureEnds < .now else { return }
+        isPressureTold = false
+        report(.pressure(false))
     }
 
     /// Evicts for somebody who lacks room, or waits for whoever does so already.

@@ -16,6 +16,9 @@ extension CacheActor {
     /// Whether anything written is not committed on the remote yet.
     var hasUncommitted: Bool { !dirty.isEmpty || !sealed.isEmpty }
 
+    /// Bytes of the dirty chunks that the epoch in flight does not hold, whole chunks.
+    var unsealedBytes: UInt64 { UInt64(max(0, dirty.count - sealed.count) * geometry.chunkBytes) }
+
     /// Cuts the disk's state: one increment of the epoch (ordering rule 5). Nothing waits and nothing is copied.
     ///
     /// - Precondition: no epoch is in flight.

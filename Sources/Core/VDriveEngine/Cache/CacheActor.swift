@@ -36,6 +36,7 @@ actor CacheActor {
     let warnings: DiskWarnings
     let logger: Logger
     let events: AsyncStream<DiskEvent>.Continuation
+    let report: DiskReporter
 
     /// Bytes that the cache may allocate.
     let limitBytes: UInt64
@@ -71,6 +72,8 @@ actor CacheActor {
     var isEvicting = false
     /// When somebody last found nothing to evict, and waited for an upload.
     var lastRoomWait: ContinuousClock.Instant?
+    /// Whether it was told that writers wait, and not yet that this is over.
+    var isPressureTold = false
     /// Pages reserved by fills and writes under way, and ever.
     var reservedPages = 0
     var reservedEver = 0
@@ -97,7 +100,8 @@ actor CacheActor {
         limitBytes: UInt64,
         warnings: DiskWarnings,
         logger: Logger,
-        events: AsyncStream<DiskEvent>.Continuation
+        events: AsyncStream<DiskEvent>.Continuation,
+        report: @escaping DiskReporter
     ) {
         self.plane = plane
         self.remote = remote
@@ -109,6 +113,7 @@ actor CacheActor {
         readAhead = ReadAhead(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
         self.logger = logger
         self.events = events
+        self.report = report
         plane.counters.freePages.store(Int(limitBytes) / DiskGeometry.pageBytes, ordering: .relaxed)
     }
 

@@ -48,6 +48,7 @@ extension Disk {
         var bitmap: BitmapActor?
         do throws(DiskError) {
             let (descriptor, isOnline) = try await describe(options, mode, threads)
+            guard options.goesOn() else { throw DiskError(.busy, "The attach was given up before it began.") }
             try await makeFolders(options, threads)
             let opened = BitmapActor(executor: executor, id: descriptor.disk, geometry: descriptor.geometry)
             bitmap = opened
@@ -139,7 +140,7 @@ extension Disk {
         let plane = try dataPlane(options, bitmap.geometry, outcome.superblock.head?.epoch.next ?? Epoch(1))
         let now: @Sendable () -> UInt64 = { UInt64(time(nil)) }
         let remote = RemoteActor(store: options.store, bitmap: bitmap, logger: options.logger, events: source)
-        let warnings = DiskWarnings(notices: outcome.notices, logger: options.logger)
+        let warnings = DiskWarnings(notices: outcome.notices, logger: options.logger, report: options.report)
         let cache = CacheActor(
             plane: plane,
             remote: remote,
@@ -149,7 +150,8 @@ extension Disk {
             limitBytes: options.cacheBytes,
             warnings: warnings,
             logger: options.logger,
-            events: source
+            events: source,
+            report: options.report
         )
         try await cache.recover(
             try await bitmap.pageRecords(),
@@ -171,8 +173,12 @@ extension Disk {
             establish: establisher(attachment, outcome, mode, cache),
             patience: options.lostObjectPatience,
             logger: options.logger,
+            tell: options.report,
             now: now
         )
+        options.store.meter.observe { state, previous in
+            options.report(.remote(state: state.rawValue, previous: previous.rawValue))
+        }
         return Disk(
             options: options,
             plane: plane,

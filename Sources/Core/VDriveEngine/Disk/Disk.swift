@@ -16,6 +16,8 @@ package final class Disk: Sendable {
     package let id: DiskID
     package let dataPlane: DataPlane
     package var geometry: DiskGeometry { dataPlane.geometry }
+    /// Bytes of the disk that hold data on the remote, in whole chunks.
+    package var allocatedBytes: UInt64 { dataPlane.counters.allocatedBytes.load(ordering: .relaxed) }
     /// The hard limit of the cache.
     package var cacheBytes: UInt64 { options.cacheBytes }
 
@@ -34,6 +36,8 @@ package final class Disk: Sendable {
     private let haltSource: AsyncStream<Never>.Continuation
     private let settings: LiveSettings
     private let meter: ActivityMeter
+    /// Tells the syncs that wait from each other.
+    let nextTicket = Atomic<UInt64>(0)
     /// Whether the disk is being taken out of use.
     private let isLeaving = Atomic(false)
     private let failure = Mutex<DiskError?>(nil)
@@ -126,6 +130,9 @@ package final class Disk: Sendable {
                 sinceEpoch = .zero
                 await uploads.wake()
             }
+            // What changes with time alone, and nobody else would tell.
+            options.store.meter.tellChange()
+            await cache.tellPressure()
             let isOffline = isLeaving.load(ordering: .relaxed) && options.store.meter.snapshot().state == .offline
             offline = isOffline ? offline + step : .zero
             if offline >= .seconds(EngineLimits.offlineSecondsMax) { await uploads.giveUpRemote() }
@@ -159,6 +166,7 @@ package final class Disk: Sendable {
         }
         guard isFirst else { return }
         dataPlane.writeErrno.store(error.kind == .internal ? EIO : EROFS, ordering: .sequentiallyConsistent)
+        options.report(.failed(error))
         options.logger.critical(
             "disk is read-only now",
             metadata: ["disk": "\(options.name)", "reason": "\(error)"]
@@ -173,7 +181,7 @@ package final class Disk: Sendable {
                 case .wantsEpoch: await uploads.wake()
                 case .readAhead(let chunk, let marks):
                     group.addTask { await self.cache.prefetch(chunk, marks: marks) }
-                case .objectLost(let name): damaged.withLock { $0.note(name) }
+                case .objectLost(let name): noteLost(name)
                 case .broken(let error):
                     fail(error)
                     await uploads.breakDown(error)
@@ -183,10 +191,12 @@ package final class Disk: Sendable {
         }
     }
 
-    // MARK: What people ask for
+    private func noteLost(_ name: String) {
+        let total = damaged.withLock { damaged in damaged.note(name) ? damaged.total : nil }
+        if let total { options.report(.objectLost(name: name, total: total)) }
+    }
 
-    /// Returns when everything written before is committed on the remote.
-    package func sync() async throws(DiskError) { try await uploads.sync() }
+    // MARK: What people ask for
 
     /// Changes when flushes are answered, from now on. Flushes that wait for the remote are answered by a change to
     /// local.
@@ -203,7 +213,7 @@ package final class Disk: Sendable {
     /// - Parameter wait: uploads what is dirty first, so that it is dropped too.
     /// - Returns: bytes given back.
     package func evict(wait: Bool) async throws(DiskError) -> UInt64 {
-        if wait { try await uploads.sync() }
+        if wait { try await sync() }
         return await cache.evictAll()
     }
 

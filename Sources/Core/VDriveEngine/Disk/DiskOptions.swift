@@ -21,6 +21,11 @@ package struct DiskOptions: Sendable {
     package var intent: AttachIntent
     package var logger: Logger
     package var softwareVersion: String
+    /// Hears of what happens while the disk is attached.
+    package var report: DiskReporter
+    /// Asked once in an attach, when the remote has answered and nothing is claimed yet: whether to go on. Until then
+    /// the attach may be cancelled; afterwards its task must be left alone.
+    package var goesOn: @Sendable () -> Bool
 
     package init(
         name: String,
@@ -33,7 +38,9 @@ package struct DiskOptions: Sendable {
         lostObjectPatience: Duration,
         intent: AttachIntent,
         logger: Logger,
-        softwareVersion: String
+        softwareVersion: String,
+        report: @escaping DiskReporter,
+        goesOn: @escaping @Sendable () -> Bool
     ) {
         self.name = name
         self.store = store
@@ -46,6 +53,8 @@ package struct DiskOptions: Sendable {
         self.intent = intent
         self.logger = logger
         self.softwareVersion = softwareVersion
+        self.report = report
+        self.goesOn = goesOn
     }
 }
 

@@ -19,10 +19,13 @@ final class DiskWarnings: Sendable {
     /// What the attach found, and a person should look at; until the disk is detached.
     private let notices: [String]
     private let logger: Logger
+    private let report: DiskReporter
 
-    init(notices: [String], logger: Logger) {
+    init(notices: [String], logger: Logger, report: @escaping DiskReporter) {
         self.notices = notices
         self.logger = logger
+        self.report = report
+        for notice in notices { report(.warning(kind: "notice", sentence: notice)) }
     }
 
     /// The attach's notices, then the sentences in the order of the kinds.
@@ -33,12 +36,21 @@ final class DiskWarnings: Sendable {
 
     /// - Parameter sentence: what is the matter, and what to do about it.
     func raise(_ kind: Kind, _ sentence: String) {
-        let isNew = current.withLock { $0.updateValue(sentence, forKey: kind) == nil }
+        let isNew = current.withLock { current in
+            let isNew = current.updateValue(sentence, forKey: kind) == nil
+            if isNew { report(.warning(kind: kind.rawValue, sentence: sentence)) }
+            return isNew
+        }
         if isNew { logger.warning("\(sentence)", metadata: ["warning": "\(kind.rawValue)"]) }
     }
 
     func clear(_ kind: Kind) {
-        let wasThere = current.withLock { $0.removeValue(forKey: kind) != nil }
+        let wasThere = current.withLock { current in
+            let wasThere = current.removeValue(forKey: kind) != nil
+            // Under the lock, so that the end of a warning is never told before its beginning.
+            if wasThere { report(.warning(kind: kind.rawValue, sentence: nil)) }
+            return wasThere
+        }
         if wasThere { logger.notice("a warning is over", metadata: ["warning": "\(kind.rawValue)"]) }
     }
 }
@@ -55,10 +67,12 @@ package struct DamagedObjects: Sendable, Hashable {
     package private(set) var total: UInt64 = 0
     private var known: Set<String> = []
 
-    mutating func note(_ name: String) {
-        guard !known.contains(name) else { return }
+    /// - Returns: whether it was not known before.
+    mutating func note(_ name: String) -> Bool {
+        guard !known.contains(name) else { return false }
         if known.count < Self.knownMax { known.insert(name) }
         total += 1
         if names.count < Self.namesMax { names.append(name) }
+        return true
     }
 }

@@ -10,6 +10,8 @@ struct CommitWaiters {
         var continuation: Continuation
         /// A flush must not fail because the remote is away: ext4 would abort its journal. A sync is told.
         var isPatient: Bool
+        /// By which it can be given up; nil for what cannot.
+        var ticket: UInt64?
     }
 
     /// For the next epoch.
@@ -24,8 +26,16 @@ struct CommitWaiters {
     /// How many wait for the next epoch.
     var count: Int { waiting.count }
 
-    mutating func add(_ continuation: Continuation, isPatient: Bool) {
-        waiting.append(Waiter(continuation: continuation, isPatient: isPatient))
+    mutating func add(_ continuation: Continuation, isPatient: Bool, ticket: UInt64? = nil) {
+        waiting.append(Waiter(continuation: continuation, isPatient: isPatient, ticket: ticket))
+    }
+
+    /// One does not wait any longer; nothing happens when it does not wait here.
+    mutating func giveUp(_ ticket: UInt64, _ result: Result<Void, DiskError>) {
+        let waiter = (serving + waiting).first { $0.ticket == ticket }
+        serving.removeAll { $0.ticket == ticket }
+        waiting.removeAll { $0.ticket == ticket }
+        waiter?.continuation.resume(returning: result)
     }
 
     /// The next epoch is about to be sealed.

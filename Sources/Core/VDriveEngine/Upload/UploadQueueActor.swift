@@ -53,6 +53,9 @@ actor UploadQueueActor {
     private(set) var failure: DiskError?
     /// Bytes of sealed chunks that are not on the remote yet, raw.
     private(set) var pendingBytes: UInt64 = 0
+    /// Bytes of chunks that were put since the attach, raw.
+    private var uploadedBytes: UInt64 = 0
+    private let tell: DiskReporter
 
     init(
         plane: DataPlane,
@@ -66,6 +69,7 @@ actor UploadQueueActor {
         establish: Establisher?,
         patience: Duration,
         logger: Logger,
+        tell: @escaping DiskReporter,
         now: @escaping @Sendable () -> UInt64
     ) {
         self.plane = plane
@@ -80,12 +84,15 @@ actor UploadQueueActor {
         hasTerm = establish == nil
         self.patience = patience
         self.logger = logger
+        self.tell = tell
         self.now = now
         lastLook = now()
     }
 
     var head: ObjectVersion? { superblock.head }
     var term: Term { superblock.term }
+    /// Both in one moment: a chunk that is put moves from one to the other.
+    var tally: (done: UInt64, pending: UInt64) { (uploadedBytes, pendingBytes) }
 
     // MARK: Triggers
 
@@ -211,16 +218,25 @@ actor UploadQueueActor {
     /// Returns when everything that was written before is committed on the remote.
     ///
     /// - Throws: when the remote refuses (the upload goes on trying), or the disk is detached meanwhile.
-    func sync() async throws(DiskError) {
+    ///
+    /// - Parameter ticket: by which another task can give the wait up; nil for a wait that no cancellation ends.
+    func sync(_ ticket: UInt64? = nil) async throws(DiskError) {
         if isStopping { throw lastError ?? DiskError(.busy, "The disk is being detached.") }
+        // Whoever cancels this task calls `giveUp` afterwards: it finds the wait, or this sees the cancellation.
+        if ticket != nil, Task.isCancelled { throw Self.givenUp }
         beginWish()
         defer { endWish() }
         let result = await withCheckedContinuation { continuation in
-            waiters.add(continuation, isPatient: false)
+            waiters.add(continuation, isPatient: false, ticket: ticket)
             wake()
         }
         try result.get()
     }
+
+    /// Ends the wait of a sync; its upload goes on.
+    func giveUp(_ ticket: UInt64) { waiters.giveUp(ticket, .failure(Self.givenUp)) }
+
+    private static let givenUp = DiskError(.busy, "The wait was given up; the upload goes on.")
 
     /// What a flush of a disk with remote durability waits for, after the local flush: everything that was written
     /// before is committed on the remote. Flushes that wait together share an epoch.
@@ -296,6 +312,13 @@ actor UploadQueueActor {
         try await commit(uploaded, at: version)
         pendingBytes = 0
         plane.counters.noteCommit(since: start)
+        tell(
+            .committed(
+                version: version,
+                chunks: UInt64(sealed.chunks.count),
+                bytes: UInt64(sealed.chunks.count * plane.geometry.chunkBytes)
+            )
+        )
         logger.debug("epoch committed", metadata: ["epoch": "\(sealed.epoch)", "chunks": "\(sealed.chunks.count)"])
     }
 
@@ -311,6 +334,7 @@ actor UploadQueueActor {
                 results.append(result)
                 pendingBytes -= min(pendingBytes, UInt64(plane.geometry.chunkBytes))
                 if case .failure = result { continue }
+                uploadedBytes += UInt64(plane.geometry.chunkBytes)
                 if let chunk = next.next() { group.addTask { await self.putChunk(chunk, version) } }
             }
             return results

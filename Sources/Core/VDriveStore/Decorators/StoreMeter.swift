@@ -59,6 +59,13 @@ package final class StoreMeter: Sendable {
     private let bytesOut = Atomic<UInt64>(0)
     private let deafAttempts = Atomic<Int>(0)
     private let lastFailure = Mutex<Failure?>(nil)
+    private let watch = Mutex(Watch())
+
+    /// Who hears of changes of the state, and the last one that was told.
+    private struct Watch {
+        var told = State.online
+        var observer: (@Sendable (_ state: State, _ previous: State) -> Void)?
+    }
 
     /// How long attempts took, also those that failed.
     package let get = LatencyHistogram()
@@ -90,6 +97,23 @@ package final class StoreMeter: Sendable {
         )
     }
 
+    /// Has every change of the state told from now on, also when the state is not `online` right now. The observer is
+    /// called on whatever thread sees the change, one call at a time, and must not wait.
+    package func observe(_ observer: @escaping @Sendable (_ state: State, _ previous: State) -> Void) {
+        watch.withLock { $0.observer = observer }
+        tellChange()
+    }
+
+    /// Tells the observer when the state has changed; a failure that grows old changes it without any attempt.
+    package func tellChange() {
+        let state = snapshot().state
+        watch.withLock { watch in
+            guard let observer = watch.observer, watch.told != state else { return }
+            observer(state, watch.told)
+            watch.told = state
+        }
+    }
+
     func received(bytes: Int) { bytesIn.add(UInt64(bytes), ordering: .relaxed) }
     func sent(bytes: Int) { bytesOut.add(UInt64(bytes), ordering: .relaxed) }
 
@@ -99,6 +123,7 @@ package final class StoreMeter: Sendable {
     func answered(_ operation: StoreOperation, since start: UInt64) {
         count(operation, failed: false, since: start)
         deafAttempts.store(0, ordering: .relaxed)
+        tellChange()
     }
 
     func failed(_ operation: StoreOperation, _ error: StoreError, since start: UInt64) {
@@ -107,11 +132,12 @@ package final class StoreMeter: Sendable {
         switch error.kind {
         case .notFound, .unsupported:
             deafAttempts.store(0, ordering: .relaxed)
-            return
+            return tellChange()
         case .unavailable, .uncertain, .unauthorized: deafAttempts.add(1, ordering: .relaxed)
         case .forbidden, .full, .corrupt, .invalid: deafAttempts.store(0, ordering: .relaxed)
         }
         lastFailure.withLock { $0 = Failure(message: error.message, instant: .now) }
+        tellChange()
     }
 
     private func count(_ operation: StoreOperation, failed: Bool, since start: UInt64) {
