@@ -88,6 +88,25 @@ extension Integration {
                     field: "evictedBytes",
                     value: .integer(0)
                 ),
+            ] + uploadRows + [
+                Row(words: ["detach"], says: "detached NAME", field: "state", value: .string("detached")),
+                Row(words: ["destroy"], says: "destroyed NAME\n", field: "deletedObjects", value: .integer(0)),
+                Row(
+                    words: ["import"],
+                    own: on,
+                    says: "imported NAME: 16.0 MiB on file:///",
+                    field: "chunkBytes",
+                    value: .integer(65536),
+                    failing: ["import", "third"] + taken,
+                    status: 4,
+                    error: "known here as first",
+                    isAfterLoss: true
+                ),
+            ]
+        }
+
+        private var uploadRows: [Row] {
+            [
                 Row(
                     words: ["upload", "queue", "--limit", "10"],
                     says: "NAME: 0 B to upload in 0 chunks\n",
@@ -105,19 +124,6 @@ extension Integration {
                     says: "resumed the uploads of NAME",
                     field: "state",
                     value: .string("attached")
-                ),
-                Row(words: ["detach"], says: "detached NAME", field: "state", value: .string("detached")),
-                Row(words: ["destroy"], says: "destroyed NAME\n", field: "deletedObjects", value: .integer(0)),
-                Row(
-                    words: ["import"],
-                    own: on,
-                    says: "imported NAME: 16.0 MiB on file:///",
-                    field: "chunkBytes",
-                    value: .integer(65536),
-                    failing: ["import", "third"] + taken,
-                    status: 4,
-                    error: "known here as first",
-                    isAfterLoss: true
                 ),
             ]
         }
