@@ -67,6 +67,20 @@ package final class OpenFile: Sendable {
         return bytes
     }
 
+    /// Reads from where the file stands to its end; also from a pipe.
+    package func readToEnd() throws(Errno) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            let filled = bytes.count
+            bytes.append(contentsOf: repeatElement(0, count: 64 * 1024))
+            let count = try systemCall {
+                bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress! + filled, $0.count - filled) }
+            }
+            bytes.removeLast(bytes.count - filled - count)
+            if count == 0 { return bytes }
+        }
+    }
+
     /// Writes the whole buffer.
     ///
     /// - Throws: for example `Errno.noSpace`; then any part of the buffer may have been written.
