@@ -16,6 +16,8 @@ final class EngineWorld: Sendable {
     let store: any ObjectStore
     let geometry: DiskGeometry
     let cacheBytes: UInt64
+    /// In place of the standard ones for `cacheBytes`.
+    let limits: CacheLimits?
     let durability: Durability
     let uploadInterval: Duration
     private let state = Mutex<(disk: Disk, task: Task<Void, Never>)?>(nil)
@@ -26,18 +28,21 @@ final class EngineWorld: Sendable {
         diskBytes: UInt64 = 64 << 20,
         chunkBytes: Int = 1 << 20,
         cacheBytes: UInt64 = 32 << 20,
+        limits: CacheLimits? = nil,
+        folder: String? = nil,
         durability: Durability = .local,
         uploadInterval: Duration = .seconds(5)
     ) async throws {
         self.store = store
-        self.cacheBytes = cacheBytes
+        self.cacheBytes = limits?.hardBytes ?? cacheBytes
+        self.limits = limits
         self.durability = durability
         self.uploadInterval = uploadInterval
         geometry = try DiskGeometry(diskBytes: diskBytes, chunkBytes: chunkBytes)
         // In memory where there is such a place: what these tests check does not depend on how long an fsync takes.
         let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm/" : NSTemporaryDirectory()
-        folder = parent + "vdrive-engine-\(UUID().uuidString)"
-        try Directory.createAll(folder)
+        self.folder = folder ?? parent + "vdrive-engine-\(UUID().uuidString)"
+        try Directory.createAll(self.folder)
         if try await store.length(of: .descriptor) == nil {
             _ = try await DiskFormatter.create(store: remote, geometry: geometry)
         }
@@ -69,7 +74,7 @@ final class EngineWorld: Sendable {
             store: remote,
             cacheDirectory: folder + "/cache",
             stateDirectory: folder + "/state",
-            cacheBytes: cacheBytes,
+            limits: limits ?? CacheLimits(hardBytes: cacheBytes),
             durability: durability,
             uploadInterval: uploadInterval,
             lostObjectPatience: .milliseconds(200),

@@ -1,5 +1,6 @@
 import Linux
 import TOMLKit
+package import VDriveEngine
 package import VDriveModel
 package import VDriveProtocol
 package import VDriveStore
@@ -14,6 +15,8 @@ package struct DiskConfiguration: Equatable, Sendable {
         static let remote = "remote"
         static let cacheDirectory = "cache-dir"
         static let cacheSize = "cache-size"
+        static let cacheSoft = "cache-soft"
+        static let cacheReserve = "cache-reserve"
         static let credentials = "credentials"
         static let durability = "durability"
         static let uploadInterval = "upload-interval"
@@ -21,8 +24,8 @@ package struct DiskConfiguration: Equatable, Sendable {
         static let mount = "mount"
         static let filesystem = "fs"
         static let all: Set = [
-            name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, credentials, durability, uploadInterval,
-            attach, mount, filesystem,
+            name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, cacheSoft, cacheReserve, credentials,
+            durability, uploadInterval, attach, mount, filesystem,
         ]
     }
 
@@ -37,8 +40,9 @@ package struct DiskConfiguration: Equatable, Sendable {
     package var remote: StoreURL
     /// Absolute.
     package var cacheDirectory: String
+    package var cacheLimits: CacheLimits
     /// The hard limit.
-    package var cacheBytes: UInt64
+    package var cacheBytes: UInt64 { cacheLimits.hardBytes }
     /// The path of a `CredentialsFile`.
     package var credentialsFile: String?
     /// When an fsync is answered.
@@ -66,7 +70,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         self.geometry = geometry
         self.remote = remote
         self.cacheDirectory = cacheDirectory
-        self.cacheBytes = cacheBytes
+        cacheLimits = CacheLimits(hardBytes: cacheBytes)
         self.credentialsFile = credentialsFile
         isAttachedAtStart = false
     }
@@ -90,7 +94,7 @@ package struct DiskConfiguration: Equatable, Sendable {
             throw table.error(at: Key.remote, error.message)
         }
         cacheDirectory = try table.required(Key.cacheDirectory, try table.string(Key.cacheDirectory))
-        cacheBytes = try table.required(Key.cacheSize, try table.bytes(Key.cacheSize))
+        cacheLimits = try Self.cacheLimits(in: table)
         credentialsFile = try table.string(Key.credentials)
         durability = try Self.durability(in: table)
         uploadIntervalSeconds = try Self.uploadInterval(in: table)
@@ -109,6 +113,8 @@ package struct DiskConfiguration: Equatable, Sendable {
         table[Key.remote] = remote.redacted
         table[Key.cacheDirectory] = cacheDirectory
         table[Key.cacheSize] = TOMLInt(Int64(clamping: cacheBytes))
+        table[Key.cacheSoft] = TOMLInt(cacheLimits.softPercent)
+        table[Key.cacheReserve] = TOMLInt(cacheLimits.reservePercent)
         if let credentialsFile { table[Key.credentials] = credentialsFile }
         table[Key.durability] = durability.rawValue
         table[Key.uploadInterval] = uploadIntervalSeconds
@@ -135,6 +141,29 @@ package struct DiskConfiguration: Equatable, Sendable {
         } catch {
             throw table.error(at: Key.size, error.description)
         }
+    }
+
+    private static func cacheLimits(in table: StrictTable) throws(RPCError) -> CacheLimits {
+        var limits = CacheLimits(hardBytes: try table.required(Key.cacheSize, try table.bytes(Key.cacheSize)))
+        if let percent = try percent(Key.cacheSoft, CacheLimits.softPercents, in: table) {
+            limits.softPercent = percent
+        }
+        if let percent = try percent(Key.cacheReserve, CacheLimits.reservePercents, in: table) {
+            limits.reservePercent = percent
+        }
+        return limits
+    }
+
+    private static func percent(
+        _ key: String,
+        _ allowed: ClosedRange<Int>,
+        in table: StrictTable
+    ) throws(RPCError) -> Int? {
+        guard let number = try table.number(key) else { return nil }
+        guard let percent = Int(exactly: number), allowed.contains(percent) else {
+            throw table.error(at: key, "\(key) must be from \(allowed.lowerBound) to \(allowed.upperBound) percent.")
+        }
+        return percent
     }
 
     private static func durability(in table: StrictTable) throws(RPCError) -> DurabilityChoice {

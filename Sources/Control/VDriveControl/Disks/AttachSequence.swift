@@ -95,7 +95,7 @@ struct AttachSequence: Sendable {
             store: store,
             cacheDirectory: configuration.cacheDirectory,
             stateDirectory: stateDirectory,
-            cacheBytes: configuration.cacheBytes,
+            limits: configuration.cacheLimits,
             durability: .local,
             uploadInterval: .seconds(configuration.uploadIntervalSeconds),
             lostObjectPatience: Self.lostObjectPatience,

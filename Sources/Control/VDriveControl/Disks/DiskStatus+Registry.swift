@@ -34,7 +34,7 @@ extension DiskStatus {
         term = snapshot.term.rawValue
         epoch = snapshot.epoch.rawValue
         cache = Cache(
-            limitBytes: snapshot.limitBytes,
+            limitBytes: snapshot.limits.hardBytes,
             usedBytes: snapshot.usedBytes,
             dirtyBytes: snapshot.dirtyBytes
         )

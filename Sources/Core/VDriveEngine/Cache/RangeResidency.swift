@@ -12,6 +12,14 @@ package struct RangeResidency: Hashable, Sendable {
     package var unallocatedBytes: UInt64 = 0
 
     package init() {}
+
+    mutating func add(_ other: RangeResidency) {
+        cachedBytes += other.cachedBytes
+        dirtyBytes += other.dirtyBytes
+        pinnedBytes += other.pinnedBytes
+        absentBytes += other.absentBytes
+        unallocatedBytes += other.unallocatedBytes
+    }
 }
 
 /// What came of an eviction of byte ranges.
@@ -23,4 +31,10 @@ package struct EvictedRanges: Hashable, Sendable {
     package var dirtyBytes: UInt64 = 0
 
     package init() {}
+
+    mutating func add(_ other: EvictedRanges) {
+        evictedBytes += other.evictedBytes
+        pinnedBytes += other.pinnedBytes
+        dirtyBytes += other.dirtyBytes
+    }
 }

@@ -1,3 +1,5 @@
+internal import VDriveModel
+
 /// How much of its filesystem a disk's cache may take. All of it may be changed while the disk is attached.
 package struct CacheLimits: Hashable, Sendable {
     package static let softPercentDefault = 80
@@ -26,4 +28,25 @@ package struct CacheLimits: Hashable, Sendable {
 
     /// Where cleaning ends.
     package var lowPercent: Int { softPercent - Self.cleaningPercent }
+
+    /// What a cache must be allowed for so much to be pinned: a tenth is left for everything else.
+    package static func leastBytes(forPinned pinned: UInt64) -> UInt64 { pinned + (pinned + 8) / 9 }
+
+    /// - Throws: `refused` when a value is out of its range.
+    func check(_ geometry: DiskGeometry) throws(DiskError) {
+        let least = EngineLimits.cacheChunksMin * UInt64(geometry.chunkBytes)
+        guard hardBytes >= least, hardBytes <= DiskGeometry.diskBytesMax else {
+            throw DiskError(
+                .refused,
+                "The cache size \(hardBytes) is out of range; choose from \(least) bytes, four chunks, to 1 EiB."
+            )
+        }
+        guard Self.softPercents.contains(softPercent), Self.reservePercents.contains(reservePercent) else {
+            throw DiskError(
+                .refused,
+                "The soft limit must be from 10 to 100 percent of the cache, the reserve from 0 to 90 percent of its "
+                    + "filesystem."
+            )
+        }
+    }
 }

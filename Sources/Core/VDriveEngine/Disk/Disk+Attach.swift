@@ -144,13 +144,14 @@ extension Disk {
             bitmap: bitmap,
             threads: workers.threads,
             outboxDirectory: outbox(options),
-            limitBytes: options.cacheBytes,
+            limits: options.limits,
             warnings: warnings,
             logger: options.logger,
             events: source
         )
         try await cache.recover(
             try await bitmap.pageRecords(),
+            pinning: try await bitmap.pinRules(),
             isClean: outcome.isClean,
             dropsClean: outcome.dropsClean
         )

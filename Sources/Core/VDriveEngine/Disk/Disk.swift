@@ -16,8 +16,8 @@ package final class Disk: Sendable {
     package let id: DiskID
     package let dataPlane: DataPlane
     package var geometry: DiskGeometry { dataPlane.geometry }
-    /// The hard limit of the cache.
-    package var cacheBytes: UInt64 { options.cacheBytes }
+    /// The hard limit of the cache, as it was attached with.
+    package var cacheBytes: UInt64 { options.limits.hardBytes }
 
     let options: DiskOptions
     let bitmap: BitmapActor
@@ -103,7 +103,8 @@ package final class Disk: Sendable {
             group.addTask { await self.runUploads() }
             group.addTask { await self.serveEvents() }
             group.addTask { await self.keepTime() }
-            // Requests, uploads and events end by `stop`; the timekeeper with them.
+            group.addTask { await self.keepClean() }
+            // Requests, uploads and events end by `stop`; the timekeepers with them.
             for _ in 0..<3 { await group.next() }
             group.cancelAll()
         }
@@ -125,6 +126,14 @@ package final class Disk: Sendable {
             let isOffline = isLeaving.load(ordering: .relaxed) && options.store.meter.snapshot().state == .offline
             offline = isOffline ? offline + step : .zero
             if offline >= .seconds(EngineLimits.offlineSecondsMax) { await uploads.giveUpRemote() }
+        }
+    }
+
+    /// Nobody tells when others fill the cache's filesystem, or hits fill the cache.
+    private func keepClean() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: EngineLimits.cleaningStep)
+            await cache.clean()
         }
     }
 
@@ -156,9 +165,11 @@ package final class Disk: Sendable {
     private func serveEvents() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.cache.verifyInBackground() }
+            group.addTask { await self.fetchPinned() }
             for await event in events {
                 switch event {
                 case .wantsEpoch: await uploads.wake()
+                case .wantsCleaning: group.addTask { await self.cache.clean() }
                 case .readAhead(let chunk, let marks):
                     group.addTask { await self.cache.prefetch(chunk, marks: marks) }
                 case .objectLost(let name): damaged.withLock { $0.note(name) }
@@ -186,7 +197,7 @@ package final class Disk: Sendable {
     /// Changes how long dirty data stays on this machine alone; counts within a second.
     package func setUploadInterval(_ interval: Duration) { settings.uploadInterval = interval }
 
-    /// Drops cached data that is clean.
+    /// Drops cached data that is clean and not pinned.
     ///
     /// - Parameter wait: uploads what is dirty first, so that it is dropped too.
     /// - Returns: bytes given back.
@@ -207,15 +218,16 @@ package final class Disk: Sendable {
             case .diverged: .diverged
             default: .failed
             }
-        let used = try? await threads.run { [cache = dataPlane.cache] () throws(Errno) in try cache.allocatedBytes() }
         let dirty = max(0, dataPlane.counters.dirtyPages.load(ordering: .relaxed)) * DiskGeometry.pageBytes
         let uploadError = await uploads.lastError
         return DiskSnapshot(
             state: state,
             term: await uploads.term,
             epoch: await uploads.head?.epoch ?? Epoch(0),
-            limitBytes: cache.limitBytes,
-            usedBytes: used ?? 0,
+            limits: await cache.limits,
+            effectiveLimitBytes: await cache.limitBytes,
+            usedBytes: await cache.usedBytes(),
+            pinnedBytes: await cache.pinnedBytes,
             dirtyBytes: UInt64(dirty),
             pendingBytes: await uploads.pendingBytes,
             allocatedBytes: dataPlane.counters.allocatedBytes.load(ordering: .relaxed),

@@ -10,8 +10,8 @@ package struct DiskOptions: Sendable {
     package var cacheDirectory: String
     /// For LMDB; made when it is missing.
     package var stateDirectory: String
-    /// The hard limit of the cache.
-    package var cacheBytes: UInt64
+    /// How much the cache may take, at first; see `Disk.setLimits`.
+    package var limits: CacheLimits
     /// When a flush is answered, at first; see `Disk.setDurability`.
     package var durability: Durability
     /// How long dirty data stays on this machine alone when nothing else asks for an epoch, at first.
@@ -27,7 +27,7 @@ package struct DiskOptions: Sendable {
         store: RemoteStore,
         cacheDirectory: String,
         stateDirectory: String,
-        cacheBytes: UInt64,
+        limits: CacheLimits,
         durability: Durability,
         uploadInterval: Duration,
         lostObjectPatience: Duration,
@@ -39,7 +39,7 @@ package struct DiskOptions: Sendable {
         self.store = store
         self.cacheDirectory = cacheDirectory
         self.stateDirectory = stateDirectory
-        self.cacheBytes = cacheBytes
+        self.limits = limits
         self.durability = durability
         self.uploadInterval = uploadInterval
         self.lostObjectPatience = lostObjectPatience
@@ -78,9 +78,13 @@ package struct DiskSnapshot: Sendable {
     package var term: Term
     /// The last epoch that is committed.
     package var epoch: Epoch
-    package var limitBytes: UInt64
+    package var limits: CacheLimits
+    /// The limit in force: the hard one, or what the cache's filesystem has room for beside its reserve.
+    package var effectiveLimitBytes: UInt64
     /// What the cache's filesystem really allocates.
     package var usedBytes: UInt64
+    /// All that is pinned, whether in the cache or not.
+    package var pinnedBytes: UInt64
     package var dirtyBytes: UInt64
     /// Sealed and not committed yet.
     package var pendingBytes: UInt64

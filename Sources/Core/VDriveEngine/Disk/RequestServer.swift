@@ -179,10 +179,12 @@ struct RequestServer: Sendable {
             let start = endWhole * chunkBytes
             for part in geometry.parts(offset: start, count: Int(end - start)) { try await cache.deallocate(part) }
         }
-        var next = ChunkIndex(firstWhole)
-        while next.rawValue < endWhole, let chunk = try await cache.nextData(from: next), chunk.rawValue < endWhole {
-            try await cache.deallocate(ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes))
-            next = ChunkIndex(chunk.rawValue + 1)
+        guard firstWhole < endWhole else { return }
+        var walk = DataWalk(firstWhole * chunkBytes..<endWhole * chunkBytes, in: cache)
+        while true {
+            let batch = try await walk.nextBatch()
+            if batch.isEmpty { return }
+            try await cache.trim(batch.map(\.chunk))
         }
     }
 
