@@ -54,8 +54,8 @@ final class EngineWorld: Sendable {
     var disk: Disk { state.withLock { $0!.disk } }
     var plane: DataPlane { disk.dataPlane }
 
-    func attach(_ intent: AttachIntent = AttachIntent()) async throws {
-        begin(try await Disk.attach(options(intent)))
+    func attach(_ intent: AttachIntent = AttachIntent(), isReadOnly: Bool = false) async throws {
+        begin(try await Disk.attach(options(intent, isReadOnly: isReadOnly)))
     }
 
     /// Opens what is on this machine alone.
@@ -66,7 +66,7 @@ final class EngineWorld: Sendable {
         state.withLock { $0 = (disk, task) }
     }
 
-    private func options(_ intent: AttachIntent) -> DiskOptions {
+    private func options(_ intent: AttachIntent, isReadOnly: Bool = false) -> DiskOptions {
         var logger = Logger(label: "world")
         logger.logLevel = .critical
         return DiskOptions(
@@ -79,6 +79,7 @@ final class EngineWorld: Sendable {
             uploadInterval: uploadInterval,
             lostObjectPatience: .milliseconds(200),
             intent: intent,
+            isReadOnly: isReadOnly,
             logger: logger,
             softwareVersion: "test"
         )

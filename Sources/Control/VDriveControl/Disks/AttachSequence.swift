@@ -100,6 +100,7 @@ struct AttachSequence: Sendable {
             uploadInterval: .seconds(configuration.uploadIntervalSeconds),
             lostObjectPatience: Self.lostObjectPatience,
             intent: intent,
+            isReadOnly: false,
             logger: logger,
             softwareVersion: "vdrived \(DaemonVersion.release)"
         )

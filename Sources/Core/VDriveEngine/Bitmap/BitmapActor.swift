@@ -366,11 +366,11 @@ actor BitmapActor {
     ///
     /// - Parameters:
     ///   - isClean: everything is recorded: the next start need not check anything (ordering rule 3).
-    ///   - isReleased: the term was given back.
-    func noteStop(isClean: Bool, isReleased: Bool) throws(DiskError) {
+    ///   - isReleased: the term was given back; nil leaves what is noted of it.
+    func noteStop(isClean: Bool, isReleased: Bool?) throws(DiskError) {
         guard var superblock else { return }
         superblock.isClean = isClean
-        superblock.isReleased = isReleased
+        if let isReleased { superblock.isReleased = isReleased }
         var batch = MetadataBatch()
         batch.superblock = superblock
         try applyPending(batch)

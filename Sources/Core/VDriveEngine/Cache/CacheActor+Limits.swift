@@ -105,8 +105,8 @@ extension CacheActor {
         let limit = Int(limitBytes) / DiskGeometry.pageBytes
         let rest = max(0, limit - Int(clamping: pins.pageCount))
         marks = CleaningMarks(
-            freeAtSoft: rest / 100 * (100 - limits.softPercent),
-            freeAtLow: rest / 100 * (100 - limits.lowPercent)
+            freeAtSoft: rest * (100 - limits.softPercent) / 100,
+            freeAtLow: rest * (100 - limits.lowPercent) / 100
         )
     }
 

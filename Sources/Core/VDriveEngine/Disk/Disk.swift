@@ -19,6 +19,9 @@ package final class Disk: Sendable {
     /// The hard limit of the cache, as it was attached with.
     package var cacheBytes: UInt64 { options.limits.hardBytes }
 
+    /// Whether the disk was attached to be read alone.
+    package var isReadOnly: Bool { options.isReadOnly }
+
     let options: DiskOptions
     let bitmap: BitmapActor
     let remote: RemoteActor
@@ -138,6 +141,8 @@ package final class Disk: Sendable {
     }
 
     private func runUploads() async {
+        // A read-only disk has nothing to upload, and must not even look like a writer.
+        if isReadOnly { for await _ in halt {}; return }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.uploads.run() }
             // Uploads try for ever: only a cancellation ends a try that the remote does not answer.
@@ -185,7 +190,10 @@ package final class Disk: Sendable {
     // MARK: What people ask for
 
     /// Returns when everything written before is committed on the remote.
-    package func sync() async throws(DiskError) { try await uploads.sync() }
+    package func sync() async throws(DiskError) {
+        if isReadOnly { return }
+        try await uploads.sync()
+    }
 
     /// Changes when flushes are answered, from now on. Flushes that wait for the remote are answered by a change to
     /// local.
@@ -202,7 +210,7 @@ package final class Disk: Sendable {
     /// - Parameter wait: uploads what is dirty first, so that it is dropped too.
     /// - Returns: bytes given back.
     package func evict(wait: Bool) async throws(DiskError) -> UInt64 {
-        if wait { try await uploads.sync() }
+        if wait { try await sync() }
         return await cache.evictAll()
     }
 
@@ -222,6 +230,7 @@ package final class Disk: Sendable {
         let uploadError = await uploads.lastError
         return DiskSnapshot(
             state: state,
+            isReadOnly: isReadOnly,
             term: await uploads.term,
             epoch: await uploads.head?.epoch ?? Epoch(0),
             limits: await cache.limits,
@@ -264,6 +273,7 @@ package final class Disk: Sendable {
     ///
     /// Nothing is uploaded any more once this has thrown: only `stop` may follow.
     package func syncUnlessOffline() async throws(DiskError) {
+        if isReadOnly { return }
         if await uploads.hasGivenUpRemote, options.store.meter.snapshot().state == .offline {
             haltSource.finish()
             throw remoteIsAway
@@ -332,7 +342,7 @@ package final class Disk: Sendable {
         haltSource.finish()
         await uploads.stop()
         await runEnded()
-        if commit, refusal == nil, let head = await uploads.head {
+        if commit, !isReadOnly, refusal == nil, let head = await uploads.head {
             await GarbageCollector(bitmap: bitmap, store: options.store.brief, now: { UInt64(time(nil)) })
                 .sweep(head: head.epoch)
         }
@@ -358,6 +368,7 @@ package final class Disk: Sendable {
     private func noteStop(releasing: Bool) async throws(DiskError) {
         // What nobody has looked at since an unclean stop is no truer after a clean one.
         let isClean = await cache.unverified.isEmpty
+        if isReadOnly { return try await bitmap.noteStop(isClean: isClean, isReleased: nil) }
         let hasTerm = await uploads.hasTerm
         let hasDirty = await cache.hasDirty
         let releases = releasing && hasTerm && !hasDirty && failure.withLock { $0 } == nil

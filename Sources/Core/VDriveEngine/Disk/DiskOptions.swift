@@ -19,6 +19,9 @@ package struct DiskOptions: Sendable {
     /// How long an upload waits for a lost object whose other pages it needs, before it goes up without them.
     package var lostObjectPatience: Duration
     package var intent: AttachIntent
+    /// Reads the disk's state as it is at the attach: no term is claimed, nothing is written to the remote, and the
+    /// guest's writes are refused.
+    package var isReadOnly: Bool
     package var logger: Logger
     package var softwareVersion: String
 
@@ -32,6 +35,7 @@ package struct DiskOptions: Sendable {
         uploadInterval: Duration,
         lostObjectPatience: Duration,
         intent: AttachIntent,
+        isReadOnly: Bool,
         logger: Logger,
         softwareVersion: String
     ) {
@@ -44,6 +48,7 @@ package struct DiskOptions: Sendable {
         self.uploadInterval = uploadInterval
         self.lostObjectPatience = lostObjectPatience
         self.intent = intent
+        self.isReadOnly = isReadOnly
         self.logger = logger
         self.softwareVersion = softwareVersion
     }
@@ -75,6 +80,9 @@ package struct DiskSnapshot: Sendable {
     }
 
     package var state: State
+    /// Attached to be read alone.
+    package var isReadOnly: Bool
+    /// The one that this machine claimed last; 0 before the first.
     package var term: Term
     /// The last epoch that is committed.
     package var epoch: Epoch

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Linux
 internal import Logging
+internal import Synchronization
 internal import VDriveDataPlane
 internal import VDriveModel
 
@@ -29,6 +30,8 @@ struct RequestServer: Sendable {
         let request = plane.ring.take()
         let operation = request.operation
         let reply = request.intoReply()
+        let refusal = plane.writeErrno.load(ordering: .relaxed)
+        if refusal != 0, operation.isChange { return reply.error(refusal) }
         switch operation {
         case .read(let offset, let count): await read(offset, count, reply)
         case .write(let offset, let count, let buffer): await write(offset, count, buffer, reply)
