@@ -14,7 +14,7 @@ enum EngineLimits {
     static let evictionChunksMax = 256
     /// Fewer chunks than this are no cache.
     static let cacheChunksMin: UInt64 = 4
-    /// How often it is looked whether the cache has grown beyond its soft limit, or somebody else has filled its filesystem.
+    /// How often it is looked whether the cache has grown beyond its soft limit, or others have filled its filesystem.
     static let cleaningStep = Duration.seconds(1)
     /// After a cleaning that found nothing clean.
     static let cleaningRetry = Duration.milliseconds(100)

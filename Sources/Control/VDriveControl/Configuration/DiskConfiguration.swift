@@ -21,11 +21,12 @@ package struct DiskConfiguration: Equatable, Sendable {
         static let durability = "durability"
         static let uploadInterval = "upload-interval"
         static let attach = "attach"
+        static let readOnly = "read-only"
         static let mount = "mount"
         static let filesystem = "fs"
         static let all: Set = [
             name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, cacheSoft, cacheReserve, credentials,
-            durability, uploadInterval, attach, mount, filesystem,
+            durability, uploadInterval, attach, readOnly, mount, filesystem,
         ]
     }
 
@@ -51,6 +52,8 @@ package struct DiskConfiguration: Equatable, Sendable {
     package var uploadIntervalSeconds = Self.uploadIntervalDefault
     /// Whether the disk was attached when the daemon ended, and so is attached when it starts.
     package var isAttachedAtStart: Bool
+    /// Whether the last attach was one to be read alone.
+    package var isReadOnly = false
     /// Where the last attach mounted it.
     package var mountPoint: String?
     /// What the last attach found or made.
@@ -99,6 +102,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         durability = try Self.durability(in: table)
         uploadIntervalSeconds = try Self.uploadInterval(in: table)
         isAttachedAtStart = try table.bool(Key.attach) ?? false
+        isReadOnly = try table.bool(Key.readOnly) ?? false
         mountPoint = try table.string(Key.mount)
         filesystem = try Self.filesystem(in: table)
     }
@@ -119,6 +123,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         table[Key.durability] = durability.rawValue
         table[Key.uploadInterval] = uploadIntervalSeconds
         table[Key.attach] = isAttachedAtStart
+        if isReadOnly { table[Key.readOnly] = true }
         if let mountPoint { table[Key.mount] = mountPoint }
         if let filesystem { table[Key.filesystem] = filesystem.rawValue }
         return table.convert(to: .toml) + "\n"

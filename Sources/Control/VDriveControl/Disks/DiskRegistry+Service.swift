@@ -45,7 +45,8 @@ extension DiskRegistry {
             let plan = AttachSequence.Plan(
                 configuration: entry.configuration,
                 filesystem: entry.configuration.filesystem,
-                mountPoint: entry.configuration.mountPoint ?? "/mnt/\(name)"
+                mountPoint: entry.configuration.mountPoint ?? "/mnt/\(name)",
+                isReadOnly: entry.configuration.isReadOnly
             )
             do throws(RPCError) {
                 return try await attach(plan, explicit: nil)

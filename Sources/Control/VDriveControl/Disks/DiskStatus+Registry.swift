@@ -31,6 +31,7 @@ extension DiskStatus {
         case .detached, .attaching: break
         }
         guard let snapshot else { return }
+        readOnly = snapshot.isReadOnly
         term = snapshot.term.rawValue
         epoch = snapshot.epoch.rawValue
         cache = Cache(

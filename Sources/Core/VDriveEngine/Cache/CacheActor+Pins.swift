@@ -114,7 +114,7 @@ extension CacheActor {
         throw DiskError(
             .outOfSpace,
             "\(pinned) bytes are to stay pinned, which needs a cache of at least \(needed) bytes; it would be held to "
-                + "\(limitBytes). Nothing was changed; enlarge the cache, free space on its filesystem, or unpin something."
+                + "\(limitBytes). Nothing was changed; enlarge the cache, free space beside it, or unpin something."
         )
     }
 
