@@ -88,8 +88,9 @@ package enum Filesystem: String, CaseIterable, Sendable {
         }
     }
 
-    /// For a device that takes no writes: as the filesystem is, its journal not replayed. The same xfs may be mounted
-    /// a second time on the machine that writes it.
+    /// For a device that takes no writes: as the filesystem is, its journal not replayed. Of a filesystem that is being
+    /// written elsewhere it shows what has left the journal; `fsfreeze` there leaves nothing in it. The same xfs may be
+    /// mounted a second time on the machine that writes it.
     package var readOnlyOptions: [String] {
         switch self {
         case .ext4: ["ro", "noload"]

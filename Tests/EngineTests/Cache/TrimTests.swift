@@ -30,7 +30,8 @@ import VDriveTestKit
             }
         }
         print("trim of 16 TiB in 4096 pieces: \(took)")
-        #expect(took < .seconds(20), "\(took)")
+        // Alone it takes a second or two; beside all the other tests much longer.
+        #expect(took < .seconds(60), "\(took)")
         try await world.disk.sync()
         let status = await world.disk.status()
         #expect(status.usedBytes == 0 && status.dirtyBytes == 0 && status.allocatedBytes == 0, "\(status)")

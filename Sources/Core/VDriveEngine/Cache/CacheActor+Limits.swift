@@ -146,9 +146,9 @@ extension CacheActor {
         guard freePages < marks.freeAtSoft else { return }
         warnings.raise(
             .cachePressed,
-            "The filesystem of the cache at \(plane.cache.directory) has "
-                + "\(measure.space.availableBytes) bytes left, and \(limits.reservePercent) % of it are kept free for "
-                + "others: the cache is held to \(limitBytes) bytes instead of \(limits.hardBytes). Free space there, or lower the cache's size or its reserve."
+            "The filesystem of the cache at \(plane.cache.directory) has \(measure.space.availableBytes) bytes left, "
+                + "and \(limits.reservePercent) % of it are kept free for others: the cache is held to \(limitBytes) "
+                + "bytes instead of \(limits.hardBytes). Free space there, or lower the cache's size or its reserve."
         )
     }
 }
