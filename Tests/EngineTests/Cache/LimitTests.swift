@@ -72,25 +72,44 @@ import VDriveTestKit
 
     @Test("chunks rewritten while their epoch goes up: the copies count, too")
     func copiesCount() async throws {
+        let store = GateStore(holding: "blocks/")
         let world = try await EngineWorld(
-            store: slowStore(),
+            store: store,
             diskBytes: 64 << 20,
             chunkBytes: Self.chunkBytes,
-            cacheBytes: Self.limit,
-            uploadInterval: .milliseconds(50)
+            cacheBytes: 64 << 20
         )
         try await world.attach()
-        let peak = try await peak(of: world) {
-            var random = SeededGenerator(seed: 5)
-            for number in 0..<600 {
-                let piece = VerificationTests.noise(64 << 10, seed: UInt64(number))
-                let chunk = Int.random(in: 0..<28, using: &random)
-                try await world.write(UInt64(chunk * Self.chunkBytes), piece)
-                // A punch of a sealed chunk copies it whole.
-                if number % 3 == 0 { try await world.deallocate(UInt64(chunk * Self.chunkBytes + 8192), 4096) }
+        store.close()
+        for number in 0..<28 {
+            let bytes = VerificationTests.noise(Self.chunkBytes, seed: UInt64(number))
+            try await world.write(UInt64(number * Self.chunkBytes), bytes)
+        }
+        let sync = Task { [disk = world.disk] in try await disk.sync() }
+        try await store.untilWaiting()
+        // Only now, so that all of it is one epoch.
+        try await world.disk.setLimits(CacheLimits(hardBytes: Self.limit))
+        // A punch of a chunk that waits for the uploader copies it whole; 7 of 8 MiB are used already.
+        let punches = Task {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<28 {
+                    group.addTask { try await world.deallocate(UInt64(number * Self.chunkBytes + 8192), 4096) }
+                }
+                try await group.waitForAll()
             }
         }
+        let peak = try await peak(of: world) { try await Task.sleep(for: .milliseconds(500)) }
+        #expect(peak > 7 << 20 + UInt64(Self.chunkBytes), "nothing was copied")
         #expect(peak <= Self.limit + UInt64(Self.chunkBytes), "\(peak) bytes of \(Self.limit)")
+        store.open()
+        try await punches.value
+        try await sync.value
+        try await world.disk.sync()
+        for number in 0..<28 {
+            var bytes = VerificationTests.noise(Self.chunkBytes, seed: UInt64(number))
+            bytes.replaceSubrange(8192..<12288, with: repeatElement(0, count: 4096))
+            #expect(try await same(world.read(UInt64(number * Self.chunkBytes), Self.chunkBytes), bytes))
+        }
         try await world.detach()
     }
 
