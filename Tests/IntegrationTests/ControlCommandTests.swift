@@ -215,6 +215,7 @@ extension Integration {
                     (["fly"], "Unexpected argument"), (["status", "--fast"], "Unknown option"), (["attach"], "Missing"),
                     (["create", "second", "--remote", "file:///x", "--size", "much"], "much"),
                     (["attach", "first", "--discard-local", "--keep-local-as", "x"], "exclude each other"),
+                    (["attach", "first", "--read-only", "--takeover"], "changes nothing"),
                     (["attach", "first", "--mount", ""], "A path is empty"),
                     // The parser takes these; the daemon does not.
                     (["create", ".hidden"] + other, "name"),

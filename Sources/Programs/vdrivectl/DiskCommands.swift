@@ -128,6 +128,8 @@ struct Attach: ParsableCommand {
     var takeover = false
     @Flag(help: "Throw away changes of this machine that were not uploaded before another one wrote.")
     var discardLocal = false
+    @Flag(help: "Read the remote's state as it is now, beside whoever writes it; writes are refused.")
+    var readOnly = false
     @Option(help: "Make a new disk of such changes first, beside this one on the remote.")
     var keepLocalAs: String?
     @OptionGroup var job: JobOptions
@@ -137,6 +139,11 @@ struct Attach: ParsableCommand {
     func validate() throws {
         if discardLocal, keepLocalAs != nil {
             throw ValidationError("--discard-local and --keep-local-as exclude each other; choose one.")
+        }
+        if readOnly, takeover || discardLocal || keepLocalAs != nil {
+            throw ValidationError(
+                "--read-only changes nothing; leave out --takeover, --discard-local, --keep-local-as."
+            )
         }
     }
 
@@ -149,6 +156,7 @@ struct Attach: ParsableCommand {
                 filesystem: fs,
                 takeover: takeover ? true : nil,
                 discardLocal: discardLocal ? true : nil,
+                readOnly: readOnly ? true : nil,
                 keepLocalAs: keepLocalAs
             ),
             what: "attach \(name)",

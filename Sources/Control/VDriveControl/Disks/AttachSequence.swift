@@ -27,6 +27,8 @@ struct AttachSequence: Sendable {
         var mountPoint: String
         /// What a user allows; nothing at the daemon's start.
         var intent = AttachIntent()
+        /// To be read alone: image, loop device and mount are read-only, too.
+        var isReadOnly = false
         /// A new disk for the local changes, should another machine have gone on without them.
         var keepLocalAs: DiskName?
     }
@@ -90,6 +92,7 @@ struct AttachSequence: Sendable {
     func options(
         _ configuration: DiskConfiguration,
         _ intent: AttachIntent,
+        isReadOnly: Bool = false,
         for job: JobHandle?
     ) async throws(RPCError) -> DiskOptions {
         let store = try DiskMaker.store(
@@ -106,11 +109,12 @@ struct AttachSequence: Sendable {
             store: store,
             cacheDirectory: configuration.cacheDirectory,
             stateDirectory: stateDirectory,
-            cacheBytes: configuration.cacheBytes,
+            limits: configuration.cacheLimits,
             durability: .local,
             uploadInterval: .seconds(configuration.uploadIntervalSeconds),
             lostObjectPatience: Self.lostObjectPatience,
             intent: intent,
+            isReadOnly: isReadOnly,
             logger: logger,
             softwareVersion: "vdrived \(DaemonVersion.release)",
             report: reporter(of: configuration.name, for: job),
@@ -126,7 +130,7 @@ struct AttachSequence: Sendable {
 
     private func openDisk(_ plan: Plan, _ job: JobHandle) async throws(RPCError) -> Disk {
         let configuration = plan.configuration
-        let options = try await options(configuration, plan.intent, for: job)
+        let options = try await options(configuration, plan.intent, isReadOnly: plan.isReadOnly, for: job)
         let disk: Disk
         do throws(DiskError) {
             disk = try await Disk.attach(options)
@@ -149,25 +153,27 @@ struct AttachSequence: Sendable {
         image: String,
         undo: inout UndoList
     ) async throws(RPCError) -> AttachedDisk.Volume {
-        let loop = try await host.attachLoop(image: image)
+        let loop = try await host.attachLoop(image: image, isReadOnly: plan.isReadOnly)
         undo.add("detach the loop device") { try await host.detachLoop(loop) }
         let filesystem = try await host.prepareFilesystem(
             on: loop,
             wanted: plan.filesystem,
-            name: plan.configuration.name
+            name: plan.configuration.name,
+            isReadOnly: plan.isReadOnly
         )
         let isOurs = !Directory.exists(plan.mountPoint)
         if isOurs {
             try await host.makeFolder(plan.mountPoint, mode: 0o755)
             undo.add("remove the mount point") { try Directory.removeEmpty(plan.mountPoint) }
         }
-        try await host.mount(loop, filesystem: filesystem, at: plan.mountPoint)
+        try await host.mount(loop, filesystem: filesystem, at: plan.mountPoint, isReadOnly: plan.isReadOnly)
         undo.add("unmount") { try await host.unmount(plan.mountPoint) }
         return AttachedDisk.Volume(
             loop: loop,
             filesystem: filesystem,
             mountPoint: plan.mountPoint,
-            isMountPointOurs: isOurs
+            isMountPointOurs: isOurs,
+            isReadOnly: plan.isReadOnly
         )
     }
 
@@ -203,7 +209,12 @@ struct AttachSequence: Sendable {
         do throws(RPCError) {
             try await host.detachLoop(volume.loop)
         } catch {
-            try await host.mount(volume.loop, filesystem: volume.filesystem, at: volume.mountPoint)
+            try await host.mount(
+                volume.loop,
+                filesystem: volume.filesystem,
+                at: volume.mountPoint,
+                isReadOnly: volume.isReadOnly
+            )
             throw error
         }
         if volume.isMountPointOurs { try? Directory.removeEmpty(volume.mountPoint) }

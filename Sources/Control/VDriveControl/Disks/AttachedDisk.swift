@@ -19,6 +19,7 @@ struct AttachedDisk: Sendable {
         let mountPoint: String
         /// Whether the folder came into being for this mount, and goes with it.
         let isMountPointOurs: Bool
+        let isReadOnly: Bool
     }
 
     var filesystem: FilesystemChoice { volume?.filesystem ?? .none }
