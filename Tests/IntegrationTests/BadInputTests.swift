@@ -158,6 +158,8 @@ extension Integration {
                     says: "itself",
                     "elsewhere"
                 )
+                // What the filesystem writes by itself must not go up in the middle of a refusal.
+                try await daemon.mustCtl("configure", "disk", "--upload-interval", "3600")
                 try await daemon.mustCtl("attach", "disk", "--mount", mount)
                 let inside = ["--cache-dir", "\(mount)/cache"]
                 try await expectRefusal(

@@ -261,7 +261,8 @@ actor UploadQueueActor {
     /// The disk is about to be taken out of use, which flushes: from now on a remote that refuses is not waited for.
     func leave() {
         hold.isLeaving = true
-        goOn()
+        // Somebody may still refuse: what was not held back is not hurried either.
+        if hold.isPaused { goOn() }
     }
 
     /// It stays in use after all.
