@@ -145,6 +145,11 @@ struct ProtocolDocumentTests {
             "subscription": [.integer(-1)],
             "afterRevision": [.integer(-1)],
             "method": [.string("disk.status"), .string("disk.fly")],
+            "offset": [.integer(-1)], "length": [.integer(0), .integer(-1)],
+            "chunks": [.array([]), .array([.integer(-1)])],
+            "paths": [.array([])],
+            "softPercent": [.integer(9), .integer(101)],
+            "reservePercent": [.integer(-1), .integer(91)],
         ]
         let document = try ProtocolDocument()
         let check = SchemaCheck(document: document.json)

@@ -55,6 +55,12 @@ extension CacheActor {
                 await waitForSpace(pages: touched.count)
             case .read: if let buffer = try await bypass(part) { return .bypassed(buffer) }
             case .readAhead: throw DiskError(.retry, "There is no room to read ahead.")
+            case .prefetch:
+                throw broken
+                    ?? DiskError(
+                        .outOfSpace,
+                        "There is no room in the cache at \(plane.cache.directory): what is in it is dirty or pinned."
+                    )
             }
         }
     }
@@ -77,7 +83,7 @@ extension CacheActor {
         let isNarrow = narrow[chunk] == entry.version || entry.lostPages != nil
         advanceClock()
         var plan = ReadAhead.Plan()
-        if purpose != .readAhead { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
+        if purpose.isDemand { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
         announce(plan.ahead)
         let pages = plan.wholeChunk && !isNarrow ? 0..<geometry.pagesPerChunk : touched
         let frames = framesMissing(chunk, pages)
@@ -143,6 +149,7 @@ extension CacheActor {
         case .partial:
             await close(chunk)
             changed.insert(chunk)
+            let wasFiled = !word.isDirty && hasLoosePages(chunk, under: pins)
             if word.isDirty {
                 plane.pages.insert(word.slot, 0..<geometry.pagesPerChunk, dirty: false)
             } else {
@@ -150,6 +157,7 @@ extension CacheActor {
             }
             let slot = word.isDirty ? word.slot : 0
             plane.table.update(chunk) { $0.becoming(.full, dirty: word.isDirty, slot: slot).closing(false) }
+            if !word.isDirty, !wasFiled { file(chunk, tick: lastAccess(chunk)) }
         case .unknown, .hole, .full: break
         }
     }
@@ -237,6 +245,7 @@ extension CacheActor {
     private func publishFill(_ chunk: ChunkIndex, _ word: ChunkWord, _ pages: PageSet) {
         changed.insert(chunk)
         let wasClean = !word.isDirty
+        let wasFiled = wasClean && word.presence == .partial && hasLoosePages(chunk, under: pins)
         // A dirty chunk can be partial without a page: one that was opened for a write that had to wait for its edges.
         if pages.isFull, word.presence == .unknown {
             plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0).closing(false) }
@@ -263,9 +272,7 @@ extension CacheActor {
                 }
             }
         }
-        if wasClean, word.presence == .unknown {
-            policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
-        }
+        if wasClean, !wasFiled { file(chunk, tick: plane.clock.load(ordering: .relaxed)) }
     }
 
     /// Keeps invariant 1 after a write that failed half way.
@@ -294,7 +301,7 @@ extension CacheActor {
         if let hash, hash == entry?.hash {
             unverified.remove(chunk)
             plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0) }
-            policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
+            file(chunk, tick: plane.clock.load(ordering: .relaxed))
             return
         }
         logger.notice(
@@ -303,7 +310,7 @@ extension CacheActor {
         )
         await lockRecording()
         defer { recording.release() }
-        try await forgetAndPunch([chunk])
+        try await forgetAndPunch([Leaving(chunk: chunk, pages: nil)])
         unverified.remove(chunk)
     }
 

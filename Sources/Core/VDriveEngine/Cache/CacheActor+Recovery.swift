@@ -12,8 +12,10 @@ extension CacheActor {
     ///   - isClean: the last stop recorded everything; otherwise clean chunks are checked or dropped, dirty ones are
     ///     true as recorded, and the rest of the cache is punched.
     ///   - dropsClean: another machine has written since: nothing clean is kept.
+    ///   - rules: what earlier runs were told to pin.
     func recover(
         _ records: [(ChunkIndex, PageRecord)],
+        pinning rules: [PinRule],
         isClean: Bool,
         dropsClean: Bool
     ) async throws(DiskError) {
@@ -28,6 +30,9 @@ extension CacheActor {
         } catch {
             throw DiskError(.configuration, "The cache at \(plane.cache.directory) cannot be opened: \(error).")
         }
+        // The limit in force decides what may be pinned.
+        await recount()
+        adoptPins(rules)
         var kept: [ChunkIndex: PageRecord] = [:]
         var dropped: [ChunkIndex] = []
         for (chunk, record) in records {
@@ -62,13 +67,13 @@ extension CacheActor {
             unverified.insert(chunk)
         } else if record.present.isFull {
             plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0) }
-            policy.admit(chunk, tick: 0)
+            file(chunk, tick: 0)
         } else {
             let slot = takeSlot()
             let none = PageSet(pageCount: geometry.pagesPerChunk)
             plane.pages.reset(slot, chunk: chunk, epoch: Epoch(0), present: record.present, dirty: none)
             plane.table.update(chunk) { $0.becoming(.partial, dirty: false, slot: slot) }
-            policy.admit(chunk, tick: 0)
+            file(chunk, tick: 0)
         }
     }
 
@@ -148,6 +153,8 @@ extension CacheActor {
             precondition(plane.pages.chunk(word.slot) == chunk, "\(chunk) has somebody else's page set")
         }
         for chunk in sealed.keys { precondition(dirty.contains(chunk), "\(chunk) is sealed but not dirty") }
+        precondition(trimmed.isSubset(of: dirty), "a chunk counts as trimmed that is not dirty")
+        checkPinInvariants()
         precondition(
             sealedDirty.keys.allSatisfy { sealed[$0] != nil },
             "pages are noted as sealed of a chunk that is not"

@@ -22,7 +22,8 @@ internal import VDriveModel
 /// Invariants, checked by `checkInvariants`:
 /// 1. A page that is not present has no bytes in the cache file: it reads there as zeros. (Writes that fail are
 /// punched.)
-/// 2. `dirty` holds exactly the chunks whose word is dirty; the policy exactly the clean resident ones.
+/// 2. `dirty` holds exactly the chunks whose word is dirty; the policy exactly the clean resident ones of which not all
+/// pages are pinned.
 /// 3. A chunk over an unallocated base has every page present.
 /// 4. `sealed` is empty, or holds chunks of one epoch, all of them dirty.
 ///
@@ -38,18 +39,28 @@ actor CacheActor {
     let events: AsyncStream<DiskEvent>.Continuation
     let report: DiskReporter
 
-    /// Bytes that the cache may allocate.
-    let limitBytes: UInt64
+    /// As they were set last.
+    var limits: CacheLimits
+    /// The limit in force: bytes that the cache may allocate.
+    var limitBytes: UInt64
+    var marks = CleaningMarks()
+    var isCleaning = false
+    var isCleaningAsked = false
+    /// A cleaning found nothing clean.
+    var noCleaningBefore: ContinuousClock.Instant?
 
     var locks = ChunkLocks()
     /// Held by whoever moves records into LMDB: flush, evict, commit. It keeps a snapshot and its commit together.
     var recording = AsyncLock()
     var policy: any EvictionPolicy = LRUPolicy()
+    var pins: PinSet
     var dirty: Set<ChunkIndex> = []
     /// Since when something of a dirty chunk is on this machine alone; nothing of what an earlier daemon left.
     var dirtySince: [ChunkIndex: ContinuousClock.Instant] = [:]
     /// The last seal.
     var sealedAt: ContinuousClock.Instant?
+    /// Dirty chunks that were trimmed whole, and perhaps written again since; a part of `dirty`.
+    var trimmed: Set<ChunkIndex> = []
     /// Clean full chunks that an unclean stop left, to be checked against their hash at the first touch.
     var unverified: Set<ChunkIndex> = []
     /// Chunks that LMDB has a record of.
@@ -63,6 +74,8 @@ actor CacheActor {
     var rewritten: [ChunkIndex: PageSet] = [:]
     /// Sealed pages kept in memory, over all chunks.
     var keptPages = 0
+    /// Sealed pages copied aside, over all chunks.
+    var outboxPages = 0
     var freeSlots: [Int] = []
     var slotsUsed = 0
     var inFlight: [FrameKey: [CheckedContinuation<Void, Never>]] = [:]
@@ -97,7 +110,7 @@ actor CacheActor {
         bitmap: BitmapActor,
         threads: BlockingThreads,
         outboxDirectory: String,
-        limitBytes: UInt64,
+        limits: CacheLimits,
         warnings: DiskWarnings,
         logger: Logger,
         events: AsyncStream<DiskEvent>.Continuation,
@@ -108,13 +121,15 @@ actor CacheActor {
         self.bitmap = bitmap
         self.threads = threads
         self.outboxDirectory = outboxDirectory
-        self.limitBytes = limitBytes
+        self.limits = limits
+        limitBytes = limits.hardBytes
+        pins = PinSet(pagesPerChunk: plane.geometry.pagesPerChunk)
         self.warnings = warnings
-        readAhead = ReadAhead(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
+        readAhead = ReadAhead(cacheBytes: limits.hardBytes, chunkBytes: plane.geometry.chunkBytes)
         self.logger = logger
         self.events = events
         self.report = report
-        plane.counters.freePages.store(Int(limitBytes) / DiskGeometry.pageBytes, ordering: .relaxed)
+        plane.counters.freePages.store(Int(limits.hardBytes) / DiskGeometry.pageBytes, ordering: .relaxed)
     }
 
     var geometry: DiskGeometry { plane.geometry }

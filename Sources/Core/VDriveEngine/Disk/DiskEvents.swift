@@ -4,6 +4,8 @@ internal import VDriveModel
 enum DiskEvent: Sendable {
     /// Dirty data passed the threshold, or a writer waits for room: seal soon.
     case wantsEpoch
+    /// More than the soft limit of the cache is used.
+    case wantsCleaning
     /// A chunk that a sequential reader will ask for; the marked one tells when the reader comes to it.
     case readAhead(ChunkIndex, marks: Bool)
     /// A mapped object is missing or damaged.
