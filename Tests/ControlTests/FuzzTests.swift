@@ -72,15 +72,6 @@ struct FuzzTests {
         add(UploadPause.self)
     }
 
-    private static func blocking<Answer: Sendable>(
-        _ body: @escaping @Sendable () throws -> Answer
-    ) async throws -> Answer {
-        let result: Result<Answer, any Error> = await withCheckedContinuation { waiting in
-            NamedThread.start("test-client") { waiting.resume(returning: Result { try body() }) }.detach()
-        }
-        return try result.get()
-    }
-
     private static func version(_ id: Int) -> String {
         #"{"jsonrpc":"2.0","id":\#(id),"method":"daemon.version"}"#
     }
@@ -122,7 +113,7 @@ struct FuzzTests {
         let seed = JSONMutator.seed
         print("fuzz seed: \(seed)")
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 var mutator = JSONMutator(seed: seed)
                 let lines = try Self.validLines()
                 let end = ContinuousClock.now + JSONMutator.duration
@@ -157,7 +148,7 @@ struct FuzzTests {
         let seed = JSONMutator.seed
         print("fuzz seed: \(seed)")
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 var mutator = JSONMutator(seed: seed)
                 let client = try RawClient(server.socket)
                 for round in 0..<50 {
@@ -181,7 +172,7 @@ struct FuzzTests {
     @Test("a line just below and at the limit is read, one byte more ends the connection", arguments: [-1, 0, 1])
     func sizes(excess: Int) async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let client = try RawClient(server.socket)
                 let call = Self.version(1)
                 let padding = RPCLimits.lineBytesMax + excess - call.utf8.count
@@ -200,7 +191,7 @@ struct FuzzTests {
     @Test("half a line and then silence holds nobody up, and is read when its rest comes")
     func halfLine() async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let silent = try (0..<20).map { _ in try RawClient(server.socket) }
                 for (id, client) in silent.enumerated() { try client.send(String(Self.version(id).prefix(25))) }
                 let other = try RawClient(server.socket)
@@ -215,7 +206,7 @@ struct FuzzTests {
     @Test("nesting to the limit is read, beyond it refused, and the connection lives on")
     func nesting() async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let client = try RawClient(server.socket)
                 for (depth, code) in [
                     (RPCLimits.nestingMax, -32602), (RPCLimits.nestingMax + 1, -32700), (100_000, -32700),
@@ -237,14 +228,14 @@ struct FuzzTests {
     func flood(batch: Int) async throws {
         try await TestServer.with(Self.fill) { server in
             let client = try RawClient(server.socket)
-            async let sending: Void = Self.blocking {
+            async let sending: Void = blocking {
                 let calls = (0..<10_000).map { Self.version($0) }
                 let lines = stride(from: 0, to: calls.count, by: batch).map { start in
                     batch == 1 ? calls[start] : "[\(calls[start..<start + batch].joined(separator: ","))]"
                 }
                 try client.send(lines.joined(separator: "\n") + "\n")
             }
-            async let waited = Self.blocking {
+            async let waited = blocking {
                 // Others are served while it goes on.
                 let other = try RawClient(server.socket)
                 var longest = Duration.zero
@@ -257,7 +248,7 @@ struct FuzzTests {
                 }
                 return longest
             }
-            try await Self.blocking {
+            try await blocking {
                 var seen: Set<JSONValue> = []
                 var count = 0
                 while count < 10_000, let json = try client.json() {

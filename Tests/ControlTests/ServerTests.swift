@@ -32,20 +32,10 @@ struct ServerTests {
         #"{"jsonrpc":"2.0","id":\#(id),"method":"\#(method)","params":\#(params)}"# + "\n"
     }
 
-    /// Runs what blocks off the cooperative pool.
-    private static func blocking<Answer: Sendable>(
-        _ body: @escaping @Sendable () throws -> Answer
-    ) async throws -> Answer {
-        let result: Result<Answer, any Error> = await withCheckedContinuation { waiting in
-            NamedThread.start("test-client") { waiting.resume(returning: Result { try body() }) }.detach()
-        }
-        return try result.get()
-    }
-
     @Test("the client of this tree talks to it")
     func client() async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 var connection = try ControlConnection(path: server.socket)
                 for _ in 0..<3 { #expect(try connection.call(DaemonVersion.self).pid == getpid()) }
                 let params = CacheEvict.Parameters(name: "abc")
@@ -75,7 +65,7 @@ struct ServerTests {
     @Test("100 calls at the same time, the slow ones not in the way of the quick ones")
     func concurrent() async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let client = try RawClient(server.socket)
                 var text = Self.request(0, "cache.evict", #"{"name":"gated","wait":false}"#)
                 for id in 1..<99 { text += Self.request(id, id % 7 == 0 ? "no.such" : "daemon.version") }
@@ -98,7 +88,7 @@ struct ServerTests {
     @Test("100 clients at the same time")
     func clients() async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let clients = try (0..<100).map { _ in try RawClient(server.socket) }
                 for (id, client) in clients.enumerated() { try client.send(Self.request(id, "daemon.version")) }
                 for (id, client) in clients.enumerated() {
@@ -111,7 +101,7 @@ struct ServerTests {
     @Test("a client that ends its side is still answered, also for a last line without a newline")
     func halfClosed() async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let client = try RawClient(server.socket)
                 try client.send(
                     Self.request(1, "cache.evict", #"{"name":"slow","wait":true}"#)
@@ -133,7 +123,7 @@ struct ServerTests {
     )
     func nonsense(text: String) async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let client = try RawClient(server.socket)
                 try client.send(text)
                 let json = try client.json()
@@ -147,7 +137,7 @@ struct ServerTests {
     @Test("a line beyond 1 MiB is refused and ends the connection; others are served")
     func tooLong() async throws {
         try await TestServer.with(Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let client = try RawClient(server.socket)
                 let other = try RawClient(server.socket)
                 // The server may close before all is sent.
@@ -165,7 +155,7 @@ struct ServerTests {
         var limits = ControlServer.Limits()
         limits.unreadPatience = .milliseconds(500)
         try await TestServer.with(limits: limits, Self.fill) { server in
-            try await Self.blocking {
+            try await blocking {
                 let deaf = try RawClient(server.socket, secondsMax: 30)
                 let line = Self.request(1, "cache.evict", #"{"name":"fail"}"#)
                 var isClosed = false
@@ -227,7 +217,7 @@ struct ServerTests {
     func sockets() async throws {
         try await TestServer.with(Self.fill) { server in
             #expect(throws: RPCError.self) { _ = try ListeningSocket(path: server.socket) }
-            try await Self.blocking {
+            try await blocking {
                 let client = try RawClient(server.socket)
                 try client.send(Self.request(1, "daemon.version"))
                 #expect(try client.json()?["id"] == .integer(1))
@@ -258,7 +248,7 @@ struct ServerTests {
             try busy.send(Self.request(1, "cache.evict", #"{"name":"slow","wait":true}"#))
             try await Task.sleep(for: .milliseconds(100))
             await server.stop()
-            try await Self.blocking { () throws in
+            try await blocking { () throws in
                 #expect(try busy.json()?["id"] == .integer(1))
                 #expect(try busy.line() == nil)
                 #expect(try idle.line() == nil)
