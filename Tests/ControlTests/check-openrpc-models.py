@@ -13,7 +13,9 @@ from openrpc import OpenRPC
 
 def judge(document):
     """What is wrong, or None."""
-    document = copy.deepcopy(document)
+    # The specification allows extensions, whose names begin with x-, and says nothing of what is in them. Only the
+    # document itself has one; the package does not know them.
+    document = {key: copy.deepcopy(value) for key, value in document.items() if not key.startswith("x-")}
     # The specification allows references among a method's errors; the package knows errors alone.
     for method in document.get("methods", []):
         for position, error in enumerate(method.get("errors", [])):
@@ -55,6 +57,7 @@ def broken(document):
 
     for key in ("openrpc", "info", "methods"):
         yield f"no {key}", each(lambda d: d.pop(key))
+    yield "an extension without x-", each(lambda d: d.update(notifications=d["x-notifications"]))
     for key in ("title", "version"):
         yield f"no info.{key}", each(lambda d: d["info"].pop(key))
     for index, method in enumerate(document["methods"]):
