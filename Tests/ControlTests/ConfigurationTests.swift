@@ -20,6 +20,7 @@ struct ConfigurationTests {
         )
         configuration.durability = .remote
         configuration.uploadIntervalSeconds = 0.25
+        configuration.cachePolicy = .lru
         configuration.isAttachedAtStart = true
         configuration.mountPoint = "/mnt/films"
         configuration.filesystem = .xfs
@@ -46,14 +47,15 @@ struct ConfigurationTests {
         #expect(try DiskConfiguration(text: configuration.text, path: "/x/films.toml") == configuration)
     }
 
-    @Test("a file from before durability and upload interval reads as local and 5 s")
+    @Test("a file from before durability, upload interval and cache policy reads as local, 5 s and s3fifo")
     func readsOldFiles() throws {
         let text = try sample().text.replacing("durability = 'remote'\n", with: "")
-            .replacing(/upload-interval = .*\n/, with: "")
-        try #require(!text.contains("durability") && !text.contains("upload"))
+            .replacing(/upload-interval = .*\n/, with: "").replacing("cache-policy = 'lru'\n", with: "")
+        try #require(!text.contains("durability") && !text.contains("upload") && !text.contains("policy"))
         let configuration = try DiskConfiguration(text: text, path: "/x/films.toml")
         #expect(configuration.durability == .local)
         #expect(configuration.uploadIntervalSeconds == 5)
+        #expect(configuration.cachePolicy == .s3fifo)
         let whole = text + "\nupload-interval = 60\n"
         #expect(try DiskConfiguration(text: whole, path: "/x/films.toml").uploadIntervalSeconds == 60)
     }
@@ -79,6 +81,7 @@ struct ConfigurationTests {
             ("'/etc/vdrive/films.credentials'", "'films.credentials'", "must be absolute"),
             ("'/etc/vdrive/films.credentials'", "'credential:../films'", "names no credential"),
             ("durability = 'remote'", "durability = 'both'", "durability must be local or remote"),
+            ("cache-policy = 'lru'", "cache-policy = 'fifo'", "cache-policy must be lru or s3fifo"),
             ("upload-interval = 0.25", "upload-interval = 0.01", "must be from 0.05 to 3600 seconds"),
             ("upload-interval = 0.25", "upload-interval = nan", "must be from 0.05 to 3600 seconds"),
             ("upload-interval = 0.25", "upload-interval = '1s'", "upload-interval must be a number"),

@@ -73,6 +73,7 @@ struct EventServerTests {
                 chunkBytes: 1,
                 durability: .local,
                 uploadIntervalSeconds: 5,
+                cachePolicy: .s3fifo,
                 cacheLimitBytes: 1,
                 remoteURL: "file:///x"
             )

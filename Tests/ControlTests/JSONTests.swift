@@ -93,13 +93,15 @@ struct DiskStatusTests {
             chunkBytes: 1 << 22,
             durability: .remote,
             uploadIntervalSeconds: 0.25,
+            cachePolicy: .lru,
             cacheLimitBytes: 1 << 30,
             remoteURL: "file:///x"
         )
         let json = try JSONValue(encoding: status)
         for key in [
             "name", "uuid", "state", "image", "device", "mountPoint", "filesystem", "sizeBytes", "chunkBytes", "term",
-            "epoch", "durability", "uploadIntervalSeconds", "cache", "upload", "allocatedBytes", "remote", "lastError",
+            "epoch", "durability", "uploadIntervalSeconds", "cachePolicy", "cache", "upload", "allocatedBytes",
+            "remote", "lastError",
         ] { #expect(json[key] != nil, "\(key)") }
         #expect(json["cache"]?["limitBytes"] == .integer(1 << 30))
         #expect(json["cache"]?["usedBytes"] == .null)

@@ -145,6 +145,7 @@ struct ProtocolDocumentTests {
             "subscription": [.integer(-1)],
             "afterRevision": [.integer(-1)],
             "method": [.string("disk.status"), .string("disk.fly")],
+            "cachePolicy": [.string("fifo")],
         ]
         let document = try ProtocolDocument()
         let check = SchemaCheck(document: document.json)

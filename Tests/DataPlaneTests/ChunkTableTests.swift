@@ -19,6 +19,28 @@ import VDriveModel
         #expect(ChunkWord(bits: 0).presence == .unknown)
     }
 
+    @Test("accesses of one period are one use, and what was read ahead begins with its first access")
+    func uses() {
+        let period = ChunkWord.ticksPerPeriod
+        let word = ChunkWord(presence: .full, tick: 5).begun(tick: period + 3)
+        #expect(word.uses == 0 && word.tick == period + 3 && word.presence == .full)
+        var later = word
+        for tick in period..<2 * period { later = later.accessed(tick: tick) }
+        #expect(later.uses == 0)
+        later = later.accessed(tick: 2 * period).accessed(tick: 3 * period - 1).accessed(tick: 3 * period)
+        #expect(later.uses == 2)
+        later = later.accessed(tick: 4 * period).accessed(tick: 5 * period).accessed(tick: 6 * period)
+        #expect(later.uses == 3 && later.pins == 0 && later.tick == 6 * period)
+        #expect(later.withoutUses().uses == 0 && later.withoutUses().tick == later.tick)
+        #expect(later.begun(tick: 1).uses == 0)
+        // A full turn of the 20 bits is the same period again; anything else is another one.
+        #expect(word.accessed(tick: ChunkWord.tickMask + 1 + period).uses == 0)
+        let ahead = word.ahead(true).accessed(tick: 9 * period)
+        #expect(ahead.uses == 0 && ahead.tick == 9 * period)
+        #expect(ahead.accessed(tick: 10 * period).uses == 1)
+        #expect(word.ahead(true).marked(true).pinned(tick: 9 * period).bits == ahead.bits + 256)
+    }
+
     @Test("a table of a 1 PiB disk costs address space only")
     func sparse() throws {
         let table = try ChunkTable(chunkCount: 1 << 28)

@@ -20,6 +20,7 @@ final class EngineWorld: Sendable {
     let uploadInterval: Duration
     /// What the disks have told.
     let reports = Mutex<[DiskReport]>([])
+    let cachePolicy: CachePolicy
     private let state = Mutex<(disk: Disk, task: Task<Void, Never>)?>(nil)
 
     /// Makes a disk on the store, unless there is one.
@@ -29,12 +30,14 @@ final class EngineWorld: Sendable {
         chunkBytes: Int = 1 << 20,
         cacheBytes: UInt64 = 32 << 20,
         durability: Durability = .local,
-        uploadInterval: Duration = .seconds(5)
+        uploadInterval: Duration = .seconds(5),
+        cachePolicy: CachePolicy = .s3fifo
     ) async throws {
         self.store = store
         self.cacheBytes = cacheBytes
         self.durability = durability
         self.uploadInterval = uploadInterval
+        self.cachePolicy = cachePolicy
         geometry = try DiskGeometry(diskBytes: diskBytes, chunkBytes: chunkBytes)
         // In memory where there is such a place: what these tests check does not depend on how long an fsync takes.
         let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm/" : NSTemporaryDirectory()
@@ -80,6 +83,7 @@ final class EngineWorld: Sendable {
             cacheBytes: cacheBytes,
             durability: durability,
             uploadInterval: uploadInterval,
+            cachePolicy: cachePolicy,
             lostObjectPatience: .milliseconds(200),
             intent: intent,
             logger: logger,

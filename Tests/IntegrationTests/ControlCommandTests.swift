@@ -63,8 +63,8 @@ extension Integration {
                     error: "first"
                 ),
                 Row(
-                    words: ["configure", "--upload-interval", "7", "--durability", "remote"],
-                    says: "configured NAME: durability remote, upload interval 7.0 s",
+                    words: ["configure", "--upload-interval", "7", "--durability", "remote", "--cache-policy", "lru"],
+                    says: "configured NAME: durability remote, upload interval 7.0 s, cache policy lru",
                     field: "uploadIntervalSeconds",
                     value: .integer(7)
                 ),

@@ -75,6 +75,7 @@ import VDriveTestKit
             chunkBytes: 1 << 22,
             durability: .local,
             uploadIntervalSeconds: 5,
+            cachePolicy: .s3fifo,
             cacheLimitBytes: 1 << 30,
             remoteURL: "webdav://host/path"
         )

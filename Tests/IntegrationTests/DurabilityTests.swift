@@ -148,7 +148,7 @@ extension Integration {
                 try await write(1)
                 #expect(try await daemon.status("disk").cache.dirtyBytes == 8192, "local: nobody uploads for an fsync")
                 let answer = try await daemon.mustCtl("configure", "disk", "--durability", "remote")
-                #expect(answer == "configured disk: durability remote, upload interval 3600.0 s\n")
+                #expect(answer == "configured disk: durability remote, upload interval 3600.0 s, cache policy s3fifo\n")
                 try await write(2)
                 #expect(try await daemon.status("disk").cache.dirtyBytes == 0)
                 try await daemon.terminate()

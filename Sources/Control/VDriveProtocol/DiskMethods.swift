@@ -6,7 +6,7 @@ package enum DiskCreate: RPCMethod {
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
             case name, sizeBytes, remote, chunkBytes, cacheDirectory, cacheBytes, credentialsFile, durability
-            case uploadIntervalSeconds
+            case uploadIntervalSeconds, cachePolicy
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -28,6 +28,8 @@ package enum DiskCreate: RPCMethod {
         package var durability: DurabilityChoice?
         /// How long what is dirty stays on this machine alone, 0.05 to 3600 s; 5 when left out.
         package var uploadIntervalSeconds: Double?
+        /// What leaves the cache first; `s3fifo` when left out.
+        package var cachePolicy: CachePolicyChoice?
 
         package init(
             name: String,
@@ -38,7 +40,8 @@ package enum DiskCreate: RPCMethod {
             cacheBytes: UInt64? = nil,
             credentialsFile: String? = nil,
             durability: DurabilityChoice? = nil,
-            uploadIntervalSeconds: Double? = nil
+            uploadIntervalSeconds: Double? = nil,
+            cachePolicy: CachePolicyChoice? = nil
         ) {
             self.name = name
             self.sizeBytes = sizeBytes
@@ -49,6 +52,7 @@ package enum DiskCreate: RPCMethod {
             self.credentialsFile = credentialsFile
             self.durability = durability
             self.uploadIntervalSeconds = uploadIntervalSeconds
+            self.cachePolicy = cachePolicy
         }
     }
 }
@@ -61,6 +65,7 @@ package enum DiskImport: RPCMethod {
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
             case name, remote, cacheDirectory, cacheBytes, credentialsFile, durability, uploadIntervalSeconds
+            case cachePolicy
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -71,6 +76,7 @@ package enum DiskImport: RPCMethod {
         package var credentialsFile: String?
         package var durability: DurabilityChoice?
         package var uploadIntervalSeconds: Double?
+        package var cachePolicy: CachePolicyChoice?
 
         package init(
             name: String,
@@ -79,7 +85,8 @@ package enum DiskImport: RPCMethod {
             cacheBytes: UInt64? = nil,
             credentialsFile: String? = nil,
             durability: DurabilityChoice? = nil,
-            uploadIntervalSeconds: Double? = nil
+            uploadIntervalSeconds: Double? = nil,
+            cachePolicy: CachePolicyChoice? = nil
         ) {
             self.name = name
             self.remote = remote
@@ -88,6 +95,7 @@ package enum DiskImport: RPCMethod {
             self.credentialsFile = credentialsFile
             self.durability = durability
             self.uploadIntervalSeconds = uploadIntervalSeconds
+            self.cachePolicy = cachePolicy
         }
     }
 }
@@ -100,6 +108,14 @@ package enum DurabilityChoice: String, Codable, CaseIterable, Sendable {
     case remote
 }
 
+/// Which clean data leaves a disk's cache when it is full.
+package enum CachePolicyChoice: String, Codable, CaseIterable, Sendable {
+    /// What was not used for the longest time.
+    case lru
+    /// What was used only once, before what was used again: a backup or a large copy leaves the rest where it is.
+    case s3fifo
+}
+
 /// `disk.configure`: changes a disk's settings, in its file and where it is attached; what is left out stays.
 package enum DiskConfigure: RPCMethod {
     package typealias Output = DiskStatus
@@ -107,7 +123,7 @@ package enum DiskConfigure: RPCMethod {
 
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, durability, uploadIntervalSeconds, credentialsFile
+            case name, durability, uploadIntervalSeconds, credentialsFile, cachePolicy
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -118,17 +134,21 @@ package enum DiskConfigure: RPCMethod {
         package var uploadIntervalSeconds: Double?
         /// As in `DiskCreate`; counts from the next attach on.
         package var credentialsFile: String?
+        /// Counts at once; what is cached stays.
+        package var cachePolicy: CachePolicyChoice?
 
         package init(
             name: String,
             durability: DurabilityChoice? = nil,
             uploadIntervalSeconds: Double? = nil,
-            credentialsFile: String? = nil
+            credentialsFile: String? = nil,
+            cachePolicy: CachePolicyChoice? = nil
         ) {
             self.name = name
             self.durability = durability
             self.uploadIntervalSeconds = uploadIntervalSeconds
             self.credentialsFile = credentialsFile
+            self.cachePolicy = cachePolicy
         }
     }
 }

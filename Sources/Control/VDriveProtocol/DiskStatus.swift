@@ -30,6 +30,8 @@ package struct DiskStatus: Codable, Equatable, Sendable {
     package var durability: DurabilityChoice
     /// How long what is dirty stays on this machine alone when nothing else asks for an upload.
     package var uploadIntervalSeconds: Double
+    /// What leaves the cache first.
+    package var cachePolicy: CachePolicyChoice
     package var term: UInt64?
     package var epoch: UInt64?
     package var cache: Cache
@@ -117,6 +119,7 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         chunkBytes: Int,
         durability: DurabilityChoice,
         uploadIntervalSeconds: Double,
+        cachePolicy: CachePolicyChoice,
         cacheLimitBytes: UInt64,
         remoteURL: String
     ) {
@@ -127,6 +130,7 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         self.chunkBytes = chunkBytes
         self.durability = durability
         self.uploadIntervalSeconds = uploadIntervalSeconds
+        self.cachePolicy = cachePolicy
         cache = Cache(limitBytes: cacheLimitBytes)
         upload = Upload()
         remote = Remote(url: remoteURL)
@@ -146,6 +150,7 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         try container.encode(chunkBytes, forKey: .chunkBytes)
         try container.encode(durability, forKey: .durability)
         try container.encode(uploadIntervalSeconds, forKey: .uploadIntervalSeconds)
+        try container.encode(cachePolicy, forKey: .cachePolicy)
         try container.encode(term, forKey: .term)
         try container.encode(epoch, forKey: .epoch)
         try container.encode(cache, forKey: .cache)

@@ -6,15 +6,19 @@ internal import VDriveModel
 ///     0–1    presence  unknown · hole · partial · full                            CacheActor
 ///     2      dirty     the slot holds dirty pages; writes may hit                 CacheActor
 ///     3      closing   no new pins: a change of state is under way                CacheActor
-///     4–5    use       accesses since the policy last looked, saturating at 3     whoever pins
+///     4–5    uses      uses since the policy last looked, saturating at 3         whoever pins; cleared: CacheActor
 ///     6      marked    the first hit asks for more read-ahead, and clears it      set: CacheActor, cleared: any
-///     7      reserved  0
+///     7      ahead     fetched before anybody asked: the next access is the       set: CacheActor, cleared: any
+///                      first, and no use
 ///     8–19   pins      threads that do I/O on the chunk in the cache file         whoever pins
 ///     20–43  slot      number of the page set, 0 when there is none               CacheActor, closing and unpinned
 ///     44–63  tick      coarse time of the last access, wrapping                   whoever pins
 ///
 /// A zero word means "unknown: ask the engine", so that a fresh mapping of zero pages describes a disk of any size.
 /// A full chunk without a slot is clean. A partial chunk always has a slot, a dirty one too.
+///
+/// A *use* is an access in another period than the access before it, a period being `ticksPerPeriod` ticks. A reader
+/// that passes through a chunk in a hundred requests has used it once, which is what bringing it in stands for.
 package struct ChunkWord: Equatable, Sendable {
     package enum Presence: UInt64, Sendable {
         /// Nothing is known here; the engine must be asked.
@@ -30,6 +34,9 @@ package struct ChunkWord: Equatable, Sendable {
     package static let pinsMax = 0xFFF
     package static let slotsMax = 0xFF_FFFF
     package static let tickMask: UInt64 = 0xF_FFFF
+    package static let ticksPerPeriod: UInt64 = 32
+
+    @usableFromInline static let periodMask = tickMask & ~(ticksPerPeriod - 1)
 
     @usableFromInline static let onePin: UInt64 = 1 << 8
 
@@ -49,6 +56,8 @@ package struct ChunkWord: Equatable, Sendable {
     @inlinable package var isDirty: Bool { bits & 4 != 0 }
     @inlinable package var isClosing: Bool { bits & 8 != 0 }
     @inlinable package var isMarked: Bool { bits & 64 != 0 }
+    /// Fetched ahead, and not read yet.
+    @inlinable package var isAhead: Bool { bits & 128 != 0 }
     @inlinable package var uses: Int { Int(bits >> 4 & 3) }
     @inlinable package var pins: Int { Int(bits >> 8 & 0xFFF) }
     @inlinable package var slot: Int { Int(bits >> 20 & 0xFF_FFFF) }
@@ -64,11 +73,26 @@ package struct ChunkWord: Equatable, Sendable {
 
     @inlinable package func withoutUses() -> ChunkWord { ChunkWord(bits: bits & ~0x30) }
 
-    /// One pin more, the access noted, the mark taken.
+    @inlinable package func ahead(_ ahead: Bool) -> ChunkWord {
+        ChunkWord(bits: ahead ? bits | 0x80 : bits & ~0x80)
+    }
+
+    /// The access noted, the marks of read-ahead taken.
+    @inlinable package func accessed(tick: UInt64) -> ChunkWord {
+        let isUse = (bits >> 44 ^ tick) & Self.periodMask != 0 && bits & 0x80 == 0 && bits & 0x30 != 0x30
+        let history: UInt64 = Self.tickMask << 44 | 0xC0
+        return ChunkWord(bits: (isUse ? bits + 0x10 : bits) & ~history | (tick & Self.tickMask) << 44)
+    }
+
+    /// One pin more, the access noted, the marks of read-ahead taken.
     @inlinable package func pinned(tick: UInt64) -> ChunkWord {
-        let uses = bits & 0x30 == 0x30 ? bits : bits + 0x10
-        let kept = uses & ~(Self.tickMask << 44) & ~64
-        return ChunkWord(bits: (kept | (tick & Self.tickMask) << 44) + Self.onePin)
+        ChunkWord(bits: accessed(tick: tick).bits + Self.onePin)
+    }
+
+    /// A chunk that has just come into the cache: what was before is no history of it.
+    package func begun(tick: UInt64) -> ChunkWord {
+        let history: UInt64 = Self.tickMask << 44 | 0xF0
+        return ChunkWord(bits: bits & ~history | (tick & Self.tickMask) << 44)
     }
 
     /// Another state with the access history (uses, tick) and the pins of this one.

@@ -8,8 +8,6 @@ enum EngineLimits {
     static let readAheadChunksMax = 16
     /// Streams that are told apart; more readers than this share the oldest.
     static let readAheadStreams = 16
-    /// Chunks of which it is remembered that they were read ahead; only the statistics need it. About 2 MiB.
-    static let unreadChunksMax = 65_536
     /// An eviction frees at least this share of the limit, so that its LMDB commit is paid once for many chunks.
     static let evictionShare = 32
     /// Chunks in one eviction.

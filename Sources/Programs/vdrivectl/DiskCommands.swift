@@ -26,7 +26,8 @@ struct Create: ParsableCommand {
                 cacheBytes: cache.cacheSize?.count,
                 credentialsFile: try credentialsReference(cache.credentials),
                 durability: settings.durability,
-                uploadIntervalSeconds: settings.uploadInterval
+                uploadIntervalSeconds: settings.uploadInterval,
+                cachePolicy: settings.cachePolicy
             ),
             as: output
         ) { status in
@@ -55,7 +56,8 @@ struct Import: ParsableCommand {
                 cacheBytes: cache.cacheSize?.count,
                 credentialsFile: try credentialsReference(cache.credentials),
                 durability: settings.durability,
-                uploadIntervalSeconds: settings.uploadInterval
+                uploadIntervalSeconds: settings.uploadInterval,
+                cachePolicy: settings.cachePolicy
             ),
             as: output
         ) { status in
@@ -81,6 +83,8 @@ struct SettingOptions: ParsableArguments {
     var durability: DurabilityChoice?
     @Option(help: "Seconds that dirty data stays on this machine alone, 0.05 to 3600; 5 at first.")
     var uploadInterval: Double?
+    @Option(help: "What leaves the cache first: s3fifo, at first: what was used once; lru: what was not used longest.")
+    var cachePolicy: CachePolicyChoice?
 }
 
 struct Configure: ParsableCommand {
@@ -103,15 +107,16 @@ struct Configure: ParsableCommand {
                 name: name,
                 durability: settings.durability,
                 uploadIntervalSeconds: settings.uploadInterval,
-                credentialsFile: try credentialsReference(credentials)
+                credentialsFile: try credentialsReference(credentials),
+                cachePolicy: settings.cachePolicy
             ),
             as: output
         ) { status in
             let seconds = "\(status.uploadIntervalSeconds) s"
             let later =
                 credentials != nil && status.image != nil ? "; the credentials count from the next attach on" : ""
-            return "configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds)"
-                + later
+            return "configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds), "
+                + "cache policy \(status.cachePolicy.rawValue)" + later
         }
     }
 }

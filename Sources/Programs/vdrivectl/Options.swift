@@ -44,6 +44,7 @@ struct Bytes: ExpressibleByArgument {
 
 extension FilesystemChoice: ExpressibleByArgument {}
 extension DurabilityChoice: ExpressibleByArgument {}
+extension CachePolicyChoice: ExpressibleByArgument {}
 
 /// Where credentials lie, as the daemon needs it: a path in full, or one of the words that are no paths.
 func credentialsReference(_ text: String?) throws -> String? {

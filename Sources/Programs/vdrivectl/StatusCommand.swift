@@ -105,6 +105,7 @@ struct Status: ParsableCommand {
         add("allocated", size(disk.allocatedBytes))
         add("cache limit", ByteSize.text(disk.cache.limitBytes))
         add("cache used", size(disk.cache.usedBytes))
+        add("cache policy", disk.cachePolicy.rawValue)
         add("dirty", size(disk.cache.dirtyBytes))
         add("to upload", size(disk.upload.pendingBytes))
         if disk.upload.paused == true { add("uploads", "paused", .yellow) }

@@ -18,12 +18,13 @@ package struct DiskConfiguration: Equatable, Sendable {
         static let credentials = "credentials"
         static let durability = "durability"
         static let uploadInterval = "upload-interval"
+        static let cachePolicy = "cache-policy"
         static let attach = "attach"
         static let mount = "mount"
         static let filesystem = "fs"
         static let all: Set = [
             name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, credentials, durability, uploadInterval,
-            attach, mount, filesystem,
+            cachePolicy, attach, mount, filesystem,
         ]
     }
 
@@ -46,6 +47,8 @@ package struct DiskConfiguration: Equatable, Sendable {
     package var durability = DurabilityChoice.local
     /// How long what is dirty stays on this machine alone; one of `uploadIntervals`.
     package var uploadIntervalSeconds = Self.uploadIntervalDefault
+    /// What leaves the cache first.
+    package var cachePolicy = CachePolicyChoice.s3fifo
     /// Whether the disk was attached when the daemon ended, and so is attached when it starts.
     package var isAttachedAtStart: Bool
     /// Where the last attach mounted it.
@@ -95,6 +98,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         credentials = try Self.credentials(in: table)
         durability = try Self.durability(in: table)
         uploadIntervalSeconds = try Self.uploadInterval(in: table)
+        cachePolicy = try Self.cachePolicy(in: table)
         isAttachedAtStart = try table.bool(Key.attach) ?? false
         mountPoint = try table.string(Key.mount)
         filesystem = try Self.filesystem(in: table)
@@ -113,6 +117,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         if let credentials { table[Key.credentials] = credentials.description }
         table[Key.durability] = durability.rawValue
         table[Key.uploadInterval] = uploadIntervalSeconds
+        table[Key.cachePolicy] = cachePolicy.rawValue
         table[Key.attach] = isAttachedAtStart
         if let mountPoint { table[Key.mount] = mountPoint }
         if let filesystem { table[Key.filesystem] = filesystem.rawValue }
@@ -161,6 +166,14 @@ package struct DiskConfiguration: Equatable, Sendable {
             throw table.error(at: Key.uploadInterval, "\(Key.uploadInterval) must be from 0.05 to 3600 seconds.")
         }
         return seconds
+    }
+
+    private static func cachePolicy(in table: StrictTable) throws(RPCError) -> CachePolicyChoice {
+        guard let text = try table.string(Key.cachePolicy) else { return .s3fifo }
+        guard let choice = CachePolicyChoice(rawValue: text) else {
+            throw table.error(at: Key.cachePolicy, "\(Key.cachePolicy) must be lru or s3fifo.")
+        }
+        return choice
     }
 
     private static func filesystem(in table: StrictTable) throws(RPCError) -> FilesystemChoice? {

@@ -109,6 +109,7 @@ struct AttachSequence: Sendable {
             cacheBytes: configuration.cacheBytes,
             durability: .local,
             uploadInterval: .seconds(configuration.uploadIntervalSeconds),
+            cachePolicy: CachePolicy(configuration.cachePolicy),
             lostObjectPatience: Self.lostObjectPatience,
             intent: intent,
             logger: logger,

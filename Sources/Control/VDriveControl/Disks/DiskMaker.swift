@@ -28,6 +28,7 @@ struct DiskMaker: Sendable {
         var durability: DurabilityChoice?
         /// Checked.
         var uploadIntervalSeconds: Double?
+        var cachePolicy: CachePolicyChoice?
     }
 
     /// Creates the disk on an empty remote.
@@ -101,6 +102,7 @@ struct DiskMaker: Sendable {
             )
             if let durability = request.durability { configuration.durability = durability }
             if let seconds = request.uploadIntervalSeconds { configuration.uploadIntervalSeconds = seconds }
+            if let policy = request.cachePolicy { configuration.cachePolicy = policy }
             if isRegistered { try configuration.save(in: layout) }
             return configuration
         } catch {

@@ -25,10 +25,12 @@ extension DiskRegistry {
             }
             configuration.credentials = credentials
         }
+        if let policy = params.cachePolicy { configuration.cachePolicy = policy }
         try configuration.save(in: layout)
         entries[name]?.configuration = configuration
         if let disk = attached?.disk {
             disk.setUploadInterval(.seconds(configuration.uploadIntervalSeconds))
+            await disk.setCachePolicy(CachePolicy(configuration.cachePolicy))
             await disk.setDurability(Durability(configuration.durability))
         }
         return try await status(of: name)
@@ -57,6 +59,15 @@ extension Durability {
         switch choice {
         case .local: self = .local
         case .remote: self = .remote
+        }
+    }
+}
+
+extension CachePolicy {
+    init(_ choice: CachePolicyChoice) {
+        switch choice {
+        case .lru: self = .lru
+        case .s3fifo: self = .s3fifo
         }
     }
 }

@@ -157,7 +157,8 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             cacheBytes: params.cacheBytes,
             credentials: try CredentialsSource.given(params.credentialsFile),
             durability: params.durability,
-            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
+            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds),
+            cachePolicy: params.cachePolicy
         )
         job.report(phase: "writing the new disk to its remote")
         return try await add(request) { (maker) throws(RPCError) in
@@ -174,7 +175,8 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             cacheBytes: params.cacheBytes,
             credentials: try CredentialsSource.given(params.credentialsFile),
             durability: params.durability,
-            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds)
+            uploadIntervalSeconds: try DiskConfiguration.checked(uploadInterval: params.uploadIntervalSeconds),
+            cachePolicy: params.cachePolicy
         )
         job.report(phase: "reading the disk from its remote")
         return try await add(request) { (maker) throws(RPCError) in

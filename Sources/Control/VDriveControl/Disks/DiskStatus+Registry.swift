@@ -17,6 +17,7 @@ extension DiskStatus {
             chunkBytes: configuration.geometry.chunkBytes,
             durability: configuration.durability,
             uploadIntervalSeconds: configuration.uploadIntervalSeconds,
+            cachePolicy: configuration.cachePolicy,
             cacheLimitBytes: configuration.cacheBytes,
             remoteURL: configuration.remote.redacted
         )

@@ -71,6 +71,7 @@ struct LocalKeeper: Sendable {
         request.credentials = old.credentials
         request.durability = old.durability
         request.uploadIntervalSeconds = old.uploadIntervalSeconds
+        request.cachePolicy = old.cachePolicy
         return request
     }
 

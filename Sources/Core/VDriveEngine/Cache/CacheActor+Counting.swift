@@ -9,25 +9,19 @@ extension CacheActor {
         if ahead > 0 { plane.counters.noteReadAhead(bytes: ahead * geometry.frameBytes) }
     }
 
-    /// A whole chunk was read ahead. Whoever reads it from now on leaves a later tick.
-    func noteUnread(_ chunk: ChunkIndex) {
-        // Beyond the bound something is told as read that was not, which only makes the figure too low.
-        if unread.count >= EngineLimits.unreadChunksMax { unread = [:] }
-        unread[chunk] = lastAccess(chunk)
-        advanceClock()
-    }
-
     /// The pages of chunks that were read ahead and that nobody has read since.
     func pagesUnread(of chunks: [ChunkIndex]) -> Int {
         var pages = 0
-        for chunk in chunks where unread[chunk] == lastAccess(chunk) { pages += residentPages(plane.table.load(chunk)) }
+        for chunk in chunks {
+            let word = plane.table.load(chunk)
+            if word.isAhead { pages += residentPages(word) }
+        }
         return pages
     }
 
-    func noteEviction(of chunks: [ChunkIndex], pages: Int, unread pagesUnread: Int) {
-        for chunk in chunks { unread[chunk] = nil }
+    func noteEviction(chunks: Int, pages: Int, unread pagesUnread: Int) {
         plane.counters.noteEviction(
-            chunks: chunks.count,
+            chunks: chunks,
             bytes: pages * DiskGeometry.pageBytes,
             unusedBytes: pagesUnread * DiskGeometry.pageBytes
         )

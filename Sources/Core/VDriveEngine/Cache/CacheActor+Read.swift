@@ -75,7 +75,6 @@ extension CacheActor {
         }
         if let lost = entry.lostPages { try checkSound(chunk, touched, lost, entry) }
         let isNarrow = narrow[chunk] == entry.version || entry.lostPages != nil
-        advanceClock()
         var plan = ReadAhead.Plan()
         if purpose != .readAhead { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
         announce(plan.ahead)
@@ -143,6 +142,7 @@ extension CacheActor {
         case .partial:
             await close(chunk)
             changed.insert(chunk)
+            defer { if !word.isDirty { admit(chunk) } }
             if word.isDirty {
                 plane.pages.insert(word.slot, 0..<geometry.pagesPerChunk, dirty: false)
             } else {
@@ -236,6 +236,8 @@ extension CacheActor {
 
     private func publishFill(_ chunk: ChunkIndex, _ word: ChunkWord, _ pages: PageSet) {
         changed.insert(chunk)
+        passTime(pages: pages.count)
+        if word.presence == .unknown { begin(chunk) }
         let wasClean = !word.isDirty
         // A dirty chunk can be partial without a page: one that was opened for a write that had to wait for its edges.
         if pages.isFull, word.presence == .unknown {
@@ -263,9 +265,7 @@ extension CacheActor {
                 }
             }
         }
-        if wasClean, word.presence == .unknown {
-            policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
-        }
+        if wasClean { admit(chunk) }
     }
 
     /// Keeps invariant 1 after a write that failed half way.
@@ -294,7 +294,7 @@ extension CacheActor {
         if let hash, hash == entry?.hash {
             unverified.remove(chunk)
             plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0) }
-            policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
+            adopt(chunk)
             return
         }
         logger.notice(

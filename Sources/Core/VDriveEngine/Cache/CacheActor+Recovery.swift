@@ -62,13 +62,13 @@ extension CacheActor {
             unverified.insert(chunk)
         } else if record.present.isFull {
             plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0) }
-            policy.admit(chunk, tick: 0)
+            adopt(chunk)
         } else {
             let slot = takeSlot()
             let none = PageSet(pageCount: geometry.pagesPerChunk)
             plane.pages.reset(slot, chunk: chunk, epoch: Epoch(0), present: record.present, dirty: none)
             plane.table.update(chunk) { $0.becoming(.partial, dirty: false, slot: slot) }
-            policy.admit(chunk, tick: 0)
+            adopt(chunk)
         }
     }
 
@@ -152,5 +152,9 @@ extension CacheActor {
             sealedDirty.keys.allSatisfy { sealed[$0] != nil },
             "pages are noted as sealed of a chunk that is not"
         )
+        for chunk in policy.chunks {
+            let word = plane.table.load(chunk)
+            precondition(word.isResident && !word.isDirty, "\(chunk) may be evicted but is dirty, or not there")
+        }
     }
 }

@@ -107,7 +107,7 @@ extension CacheActor {
         var skipped: [ChunkIndex] = []
         var pages = 0
         while pages < wanted, chosen.count < EngineLimits.evictionChunksMax,
-            let chunk = policy.next(lastAccess: { lastAccess($0) })
+            let chunk = policy.next(lastAccess: { lastAccess($0) }, takeUses: { takeUses($0) })
         {
             let word = plane.table.load(chunk)
             guard word.pins == 0, locks.tryAcquire(chunk) else {
@@ -117,7 +117,7 @@ extension CacheActor {
             pages += residentPages(word)
             chosen.append(chunk)
         }
-        for chunk in skipped { policy.admit(chunk, tick: lastAccess(chunk)) }
+        putBack(skipped)
         let checked = chosen.count
         // What an unclean stop left may fill the whole cache, and nobody may ever touch it.
         for chunk in unverified {
@@ -131,24 +131,18 @@ extension CacheActor {
         let unread = pagesUnread(of: chosen)
         do throws(DiskError) {
             try await forgetAndPunch(chosen)
+            for chunk in chosen[..<checked] { policy.evicted(chunk) }
             unverified.subtract(chosen[checked...])
-            noteEviction(of: chosen, pages: pages, unread: unread)
+            noteEviction(chunks: chosen.count, pages: pages, unread: unread)
         } catch {
             if error.kind != .outOfSpace { logger.error("eviction failed", metadata: ["error": "\(error)"]) }
-            for chunk in chosen[checked...] { open(chunk) }
-            for chunk in chosen[..<checked] {
-                open(chunk)
-                policy.admit(chunk, tick: lastAccess(chunk))
-            }
+            for chunk in chosen { open(chunk) }
+            putBack(chosen[..<checked])
             pages = 0
         }
         for chunk in chosen { unlock(chunk) }
         await recount()
         return pages
-    }
-
-    func residentPages(_ word: ChunkWord) -> Int {
-        word.presence == .full ? geometry.pagesPerChunk : plane.pages.present(word.slot).count
     }
 
     /// Ordering rule 2: LMDB forgets, durably, then the holes are punched. The chunks are clean, locked and (unless
@@ -204,15 +198,13 @@ extension CacheActor {
     func prefetch(_ chunk: ChunkIndex, marks: Bool) async {
         guard !Task.isCancelled, chunk.rawValue < geometry.chunkCount else { return }
         let whole = ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes)
-        let wasThere = plane.table.load(chunk).isResident
         guard case .pinned? = try? await pinResident(whole, for: .readAhead) else {
             // A hole cannot be marked, but a reader passes it without a miss too.
             if marks { reached(chunk) }
             return
         }
         unpin(chunk)
-        if !wasThere { noteUnread(chunk) }
-        if marks { plane.table.update(chunk) { $0.marked(true) } }
+        plane.table.update(chunk) { (marks ? $0.marked(true) : $0).ahead(true) }
     }
 
     /// A sequential reader has come to a marked chunk: its window moves on before it ends.

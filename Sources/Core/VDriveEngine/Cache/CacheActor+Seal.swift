@@ -150,6 +150,7 @@ extension CacheActor {
             freeSlots.append(word.slot)
             changed.remove(chunk)
             plane.table.update(chunk) { $0.becoming(.hole, dirty: false, slot: 0).closing(false) }
+            policy.remove(chunk)
             noteAllocated(-1)
             return
         }
@@ -160,6 +161,6 @@ extension CacheActor {
             plane.pages.setDirty(word.slot, PageSet(pageCount: geometry.pagesPerChunk))
             plane.table.update(chunk) { $0.becoming(.partial, dirty: false, slot: word.slot).closing(false) }
         }
-        policy.admit(chunk, tick: plane.clock.load(ordering: .relaxed))
+        admit(chunk)
     }
 }

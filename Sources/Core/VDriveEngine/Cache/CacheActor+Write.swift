@@ -148,6 +148,7 @@ extension CacheActor {
         let none = PageSet(pageCount: pageCount)
         // From here to the end nothing else runs.
         let epoch = Epoch(plane.epoch.load(ordering: .sequentiallyConsistent))
+        noteWriteBegins(chunk)
         let now = plane.table.load(chunk)
         var presence = now.presence
         var slot = now.slot
@@ -167,10 +168,21 @@ extension CacheActor {
         case .partial:
             plane.pages.setEpoch(slot, epoch)
         }
-        policy.remove(chunk)
+        policy.suspend(chunk)
         if dirty.insert(chunk).inserted { dirtySince[chunk] = .now }
         changed.insert(chunk)
         plane.table.update(chunk) { $0.becoming(presence, dirty: true, slot: slot) }
+    }
+
+    /// The first write of an epoch is an access; those that hit note themselves. What is new takes room from the rest.
+    private func noteWriteBegins(_ chunk: ChunkIndex) {
+        if plane.table.load(chunk).isResident {
+            let tick = plane.clock.load(ordering: .relaxed)
+            plane.table.update(chunk) { $0.accessed(tick: tick) }
+        } else {
+            passTime(pages: geometry.pagesPerChunk)
+            begin(chunk)
+        }
     }
 
     /// An estimate between commits: of a chunk that another run left dirty, or that only the remote knows, nothing was

@@ -22,7 +22,8 @@ internal import VDriveModel
 /// Invariants, checked by `checkInvariants`:
 /// 1. A page that is not present has no bytes in the cache file: it reads there as zeros. (Writes that fail are
 /// punched.)
-/// 2. `dirty` holds exactly the chunks whose word is dirty; the policy exactly the clean resident ones.
+/// 2. `dirty` holds exactly the chunks whose word is dirty; the policy may choose exactly the clean resident ones that
+/// no eviction has chosen already and that are not unverified.
 /// 3. A chunk over an unallocated base has every page present.
 /// 4. `sealed` is empty, or holds chunks of one epoch, all of them dirty.
 ///
@@ -44,7 +45,10 @@ actor CacheActor {
     var locks = ChunkLocks()
     /// Held by whoever moves records into LMDB: flush, evict, commit. It keeps a snapshot and its commit together.
     var recording = AsyncLock()
-    var policy: any EvictionPolicy = LRUPolicy()
+    /// What `policy` is.
+    var policyChoice: CachePolicy
+    var policy: any EvictionPolicy
+    var time = CacheTime()
     var dirty: Set<ChunkIndex> = []
     /// Since when something of a dirty chunk is on this machine alone; nothing of what an earlier daemon left.
     var dirtySince: [ChunkIndex: ContinuousClock.Instant] = [:]
@@ -82,8 +86,6 @@ actor CacheActor {
     /// Flush cycles ever: one fdatasync each, whoever shared it.
     var flushCycles = 0
     var readAhead: ReadAhead
-    /// Chunks that were read ahead, each with its access tick right afterwards: one that still has it was not read.
-    var unread: [ChunkIndex: UInt64] = [:]
     /// Why nothing can be written any more; only another attach helps.
     var broken: DiskError?
     /// A fill failed: until then reads go around the cache.
@@ -98,6 +100,7 @@ actor CacheActor {
         threads: BlockingThreads,
         outboxDirectory: String,
         limitBytes: UInt64,
+        policy: CachePolicy,
         warnings: DiskWarnings,
         logger: Logger,
         events: AsyncStream<DiskEvent>.Continuation,
@@ -111,6 +114,8 @@ actor CacheActor {
         self.limitBytes = limitBytes
         self.warnings = warnings
         readAhead = ReadAhead(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
+        policyChoice = policy
+        self.policy = policy.make(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
         self.logger = logger
         self.events = events
         self.report = report
@@ -164,7 +169,11 @@ actor CacheActor {
         return now &- ((now &- plane.table.load(chunk).tick) & ChunkWord.tickMask)
     }
 
-    func advanceClock() { plane.clock.add(1, ordering: .relaxed) }
+    /// Time passes with what is brought in.
+    func passTime(pages: Int) {
+        let ticks = time.bringIn(pages: pages, limitPages: Int(limitBytes) / DiskGeometry.pageBytes)
+        plane.clock.add(ticks, ordering: .relaxed)
+    }
 
     // MARK: Disk
 

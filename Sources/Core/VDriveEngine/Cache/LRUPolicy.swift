@@ -1,10 +1,10 @@
 internal import HeapModule
-internal import VDriveModel
+package import VDriveModel
 
 /// Least recently used, exactly: a heap by the access ticks that were known when a chunk was filed, corrected when it
 /// comes to the top. A tick only grows, so a filed tick is a lower bound and the first chunk whose filed tick is still
-/// true is the least recently used one.
-struct LRUPolicy: EvictionPolicy {
+/// true is the least recently used one. Equal ticks leave in the order in which they were filed.
+package struct LRUPolicy: EvictionPolicy {
     private struct Filed: Comparable {
         var tick: UInt64
         var chunk: ChunkIndex
@@ -20,15 +20,25 @@ struct LRUPolicy: EvictionPolicy {
     private var filings: [ChunkIndex: UInt64] = [:]
     private var filed: UInt64 = 0
 
-    var count: Int { filings.count }
+    package init() {}
 
-    mutating func admit(_ chunk: ChunkIndex, tick: UInt64) {
+    package var count: Int { filings.count }
+    package var chunks: [ChunkIndex] { Array(filings.keys) }
+
+    package mutating func admit(_ chunk: ChunkIndex, pages: Int, tick: UInt64) {
+        guard filings[chunk] == nil else { return }
         filed += 1
         filings[chunk] = filed
         heap.insert(Filed(tick: tick, chunk: chunk, filing: filed))
     }
 
-    mutating func remove(_ chunk: ChunkIndex) {
+    package mutating func adopt(_ chunk: ChunkIndex, pages: Int, tick: UInt64) {
+        admit(chunk, pages: pages, tick: tick)
+    }
+
+    package mutating func suspend(_ chunk: ChunkIndex) { remove(chunk) }
+
+    package mutating func remove(_ chunk: ChunkIndex) {
         filings[chunk] = nil
         // Filings left behind are skipped when they come up; now and then they are swept.
         if heap.count > 64, heap.count > 4 * filings.count {
@@ -36,7 +46,10 @@ struct LRUPolicy: EvictionPolicy {
         }
     }
 
-    mutating func next(lastAccess: (ChunkIndex) -> UInt64) -> ChunkIndex? {
+    package mutating func next(
+        lastAccess: (ChunkIndex) -> UInt64,
+        takeUses: (ChunkIndex) -> Int
+    ) -> ChunkIndex? {
         while let first = heap.popMin() {
             guard filings[first.chunk] == first.filing else { continue }
             let tick = lastAccess(first.chunk)
@@ -48,4 +61,6 @@ struct LRUPolicy: EvictionPolicy {
         }
         return nil
     }
+
+    package mutating func evicted(_ chunk: ChunkIndex) {}
 }

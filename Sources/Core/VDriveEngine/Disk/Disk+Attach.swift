@@ -148,6 +148,7 @@ extension Disk {
             threads: workers.threads,
             outboxDirectory: outbox(options),
             limitBytes: options.cacheBytes,
+            policy: options.cachePolicy,
             warnings: warnings,
             logger: options.logger,
             events: source,

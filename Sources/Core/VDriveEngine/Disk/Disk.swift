@@ -208,6 +208,9 @@ package final class Disk: Sendable {
     /// Changes how long dirty data stays on this machine alone; counts within a second.
     package func setUploadInterval(_ interval: Duration) { settings.uploadInterval = interval }
 
+    /// Changes what leaves the cache first, from now on. What is cached stays.
+    package func setCachePolicy(_ policy: CachePolicy) async { await cache.use(policy) }
+
     /// Drops cached data that is clean.
     ///
     /// - Parameter wait: uploads what is dirty first, so that it is dropped too.

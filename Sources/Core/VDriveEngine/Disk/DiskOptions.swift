@@ -16,6 +16,8 @@ package struct DiskOptions: Sendable {
     package var durability: Durability
     /// How long dirty data stays on this machine alone when nothing else asks for an epoch, at first.
     package var uploadInterval: Duration
+    /// What leaves the cache first, to begin with; see `Disk.setCachePolicy`.
+    package var cachePolicy: CachePolicy
     /// How long an upload waits for a lost object whose other pages it needs, before it goes up without them.
     package var lostObjectPatience: Duration
     package var intent: AttachIntent
@@ -35,6 +37,7 @@ package struct DiskOptions: Sendable {
         cacheBytes: UInt64,
         durability: Durability,
         uploadInterval: Duration,
+        cachePolicy: CachePolicy,
         lostObjectPatience: Duration,
         intent: AttachIntent,
         logger: Logger,
@@ -49,6 +52,7 @@ package struct DiskOptions: Sendable {
         self.cacheBytes = cacheBytes
         self.durability = durability
         self.uploadInterval = uploadInterval
+        self.cachePolicy = cachePolicy
         self.lostObjectPatience = lostObjectPatience
         self.intent = intent
         self.logger = logger

@@ -30,7 +30,7 @@ extension CacheActor {
         let word = plane.table.load(chunk)
         dirty.remove(chunk)
         plane.table.update(chunk) { $0.becoming(word.presence, dirty: false, slot: word.slot) }
-        policy.admit(chunk, tick: 0)
+        admit(chunk)
     }
 }
 
