@@ -134,6 +134,14 @@ let floors: [[Room]] = [
             packages: arguments + logging + lifecycle + nio + hummingbird,
             kind: .program
         ),
+        // For benchmarks, not for users: the engine's own eviction policies on a trace.
+        Room(
+            name: "vdrive-cachesim",
+            folder: "Programs",
+            uses: ["VDriveModel", "VDriveDataPlane", "VDriveEngine", "VDriveProtocol", "Linux"],
+            packages: arguments + collections,
+            kind: .program
+        ),
     ],
 ]
 
@@ -164,6 +172,7 @@ let trials: [Trial] = [
             "VDriveMetadata", "Linux", "VDriveTestKit",
         ]
     ),
+    Trial(name: "CacheSimulatorTests", uses: ["vdrive-cachesim", "VDriveEngine"], packages: arguments),
     Trial(
         name: "ControlTests",
         uses: [
