@@ -261,14 +261,29 @@ private struct PolicyWorld {
         #expect(order(policy) == Array(3..<20) + [1, 2, 0])
     }
 
-    @Test("100,000 chunks are taken up in a moment")
-    func takesUpMany() {
-        var policy = S3FIFOPolicy(smallPagesMin: 0)
-        let start = ContinuousClock.now
-        for number: UInt64 in 0..<100_000 { policy.adopt(ChunkIndex(number), pages: 1024, tick: number) }
-        // A debug build on a busy machine; a release build needs a hundredth of it.
-        #expect(start.duration(to: .now) < .seconds(5))
-        #expect(policy.count == 100_000)
+    @Test("where all are used a call ends nevertheless")
+    func isBounded() {
+        for place in [0, 1] {
+            var policy = S3FIFOPolicy(smallPagesMin: 0)
+            for number: UInt64 in 0..<25_000 {
+                if place == 0 {
+                    policy.admit(ChunkIndex(number), pages: 1, tick: 0)
+                } else {
+                    policy.adopt(ChunkIndex(number), pages: 1, tick: 0)
+                }
+            }
+            var looks = 0
+            let victim = policy.next(
+                lastAccess: { _ in 0 },
+                takeUses: { _ in
+                    looks += 1
+                    return 3
+                }
+            )
+            #expect(victim == ChunkIndex(10_000) && looks == 10_001)
+            #expect(policy.count == 24_999)
+            policy.checkInvariants()
+        }
     }
 
     @Test("the shares count by pages")

@@ -152,9 +152,11 @@ extension CacheActor {
             sealedDirty.keys.allSatisfy { sealed[$0] != nil },
             "pages are noted as sealed of a chunk that is not"
         )
-        for chunk in policy.chunks {
+        let choosable = Set(policy.chunks)
+        for chunk in choosable.union(recorded) where !locks.isHeld(chunk) && !unverified.contains(chunk) {
             let word = plane.table.load(chunk)
-            precondition(word.isResident && !word.isDirty, "\(chunk) may be evicted but is dirty, or not there")
+            let mayGo = word.isResident && !word.isDirty
+            precondition(choosable.contains(chunk) == mayGo, "\(chunk) and the cache policy do not know each other")
         }
     }
 }

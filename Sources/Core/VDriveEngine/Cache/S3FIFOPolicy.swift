@@ -26,7 +26,8 @@ package import VDriveModel
 ///   requests of one reader passing through a chunk are one access.
 /// - A dirty chunk keeps its place. If it reaches the end of its queue meanwhile, it is the next to be judged when it
 ///   is clean again.
-/// - One chunk leaves a call. When one moves from small to main, the shares are looked at anew.
+/// - One chunk leaves a call, and after 10,000 that were spared the next. When one moves from small to main, the
+///   shares are looked at anew.
 /// - What was in the cache before (`adopt`) begins in the main queue, without uses: after a start the recovered chunks
 ///   stay as well as they can, and one use saves each of them. The ghost begins empty.
 ///
@@ -66,6 +67,9 @@ package struct S3FIFOPolicy: EvictionPolicy {
     private static let usesToStay = 2
     /// The small queue is this part of the cache.
     private static let smallShare = 10
+    /// Chunks that one call spares because they were used; then the next one goes whatever its uses, so that a call
+    /// is a stretch of milliseconds in a cache of any size.
+    private static let sparedMax = 10_000
 
     private let smallPagesMin: Int
     private var known: [ChunkIndex: Known] = [:]
@@ -127,18 +131,20 @@ package struct S3FIFOPolicy: EvictionPolicy {
         lastAccess: (ChunkIndex) -> UInt64,
         takeUses: (ChunkIndex) -> Int
     ) -> ChunkIndex? {
+        var spared = 0
         while count > 0 {
             let place = isSmallNext ? Place.small : .main
             guard let chunk = popEnd(place) else { preconditionFailure("a queue holds less than it counts") }
             let uses = min(known[chunk]!.uses + takeUses(chunk), Self.usesMax)
             switch place {
-            case .small where uses >= Self.usesToStay: refile(chunk, .main, uses: 0)
-            case .main where uses > 0: refile(chunk, .main, uses: uses - 1)
+            case .small where uses >= Self.usesToStay && spared < Self.sparedMax: refile(chunk, .main, uses: 0)
+            case .main where uses > 0 && spared < Self.sparedMax: refile(chunk, .main, uses: uses - 1)
             case .small, .main:
                 known[chunk]!.uses = uses
                 suspend(chunk)
                 return chunk
             }
+            spared += 1
         }
         return nil
     }
