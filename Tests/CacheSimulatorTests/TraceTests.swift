@@ -31,7 +31,8 @@ struct TraceTests {
     @Test(
         "a line that is no request is refused, with its number",
         arguments: [
-            "1,2", "1,2,3,4", "x,2,3", "nan,2,3", "1,-2,3", "1,2,0", "1,2,3.5", "1,18446744073709551615,1", ",",
+            "1,2", "1,2,3,4", "x,2,3", "nan,2,3", "1,-2,3", "1,2,0", "1,2,1073741825", "1,2,3.5",
+            "1,18446744073709551615,1", ",",
         ]
     )
     func refuses(line: String) {

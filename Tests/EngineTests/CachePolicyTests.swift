@@ -6,18 +6,23 @@ import VDriveModel
 struct CachePolicyTests {
     private static let chunkBytes = 64 << 10
 
-    /// A disk of 512 chunks with a cache of 64, all of it on the store and nothing in the cache.
-    private func world(_ policy: CachePolicy, _ store: FetchCounter) async throws -> EngineWorld {
+    /// A disk all of which is on the store, and nothing in the cache.
+    private func world(
+        _ policy: CachePolicy,
+        _ store: FetchCounter,
+        chunks: Int = 512,
+        cacheChunks: Int = 64
+    ) async throws -> EngineWorld {
         let world = try await EngineWorld(
             store: store,
-            diskBytes: UInt64(512 * Self.chunkBytes),
+            diskBytes: UInt64(chunks * Self.chunkBytes),
             chunkBytes: Self.chunkBytes,
-            cacheBytes: UInt64(64 * Self.chunkBytes),
+            cacheBytes: UInt64(cacheChunks * Self.chunkBytes),
             uploadInterval: .seconds(3600),
             cachePolicy: policy
         )
         try await world.attach()
-        for chunk in 0..<512 { try await world.write(offset(chunk), Self.content(chunk, 0)) }
+        for chunk in 0..<chunks { try await world.write(offset(chunk), Self.content(chunk, 0)) }
         try await world.disk.sync()
         _ = try await world.disk.evict(wait: true)
         return world
@@ -46,10 +51,10 @@ struct CachePolicyTests {
     )
     func scan(policy: CachePolicy) async throws {
         let store = FetchCounter()
-        let world = try await world(policy, store)
-        // No two of them in a row, so that nothing is read ahead; a few others in between let time pass. A quarter of
-        // the cache, because what is being read ahead takes as much.
-        let hot = (0..<16).map { $0 * 4 }
+        // Large enough for what a reader has ahead of it: on a slow machine that can be 32 chunks, counted twice.
+        let world = try await world(policy, store, chunks: 720, cacheChunks: 192)
+        // No two of them in a row, so that nothing is read ahead; a few others in between let time pass.
+        let hot = (0..<32).map { $0 * 4 }
         for round in 0..<4 {
             for chunk in hot { try await read(chunk, of: world, store) }
             for other in 0..<6 { try await read((round * 6 + other) * 4 + 2, of: world, store) }
@@ -57,9 +62,9 @@ struct CachePolicyTests {
         var again = 0
         for chunk in hot { again += try await read(chunk, of: world, store) }
         #expect(again == 0, "they fit in the cache")
-        // Through 300 chunks from the first page to the last, with read-ahead.
-        for chunk in 150..<450 {
-            for page in 0..<16 { _ = try await world.read(offset(chunk) + UInt64(page * 4096), 4096) }
+        // Through 550 chunks from the first byte to the last, with read-ahead.
+        for chunk in 150..<700 {
+            for quarter in 0..<4 { _ = try await world.read(offset(chunk) + UInt64(quarter << 14), 1 << 14) }
         }
         var misses = 0
         for chunk in hot where try await read(chunk, of: world, store) > 0 { misses += 1 }
@@ -80,12 +85,13 @@ struct CachePolicyTests {
             try await world.disk.sync()
             for other in 0..<6 { try await read((round * 6 + other) * 4 + 2, of: world, store) }
         }
-        for chunk in 150..<450 { try await read(chunk, of: world, store) }
+        // Backwards: nothing is read ahead.
+        for chunk in (300..<450).reversed() { try await read(chunk, of: world, store) }
         // Dirty while the scan goes on, and clean again afterwards.
         for chunk in hot { try await world.write(offset(chunk), Self.content(chunk, 0)) }
-        for chunk in 150..<300 { try await read(chunk, of: world, store) }
+        for chunk in (150..<300).reversed() { try await read(chunk, of: world, store) }
         try await world.disk.sync()
-        for chunk in 300..<450 { try await read(chunk, of: world, store) }
+        for chunk in (300..<450).reversed() { try await read(chunk, of: world, store) }
         var misses = 0
         for chunk in hot { misses += try await read(chunk, of: world, store) }
         #expect(misses == 0)

@@ -7,7 +7,7 @@ struct Trace: Equatable, Sendable {
         /// Seconds, from whatever instant.
         var time: Double
         var offset: UInt64
-        /// Bytes, 1 or more.
+        /// Bytes, 1 to `lengthMax`.
         var length: UInt64
 
         init(time: Double, offset: UInt64, length: UInt64) {
@@ -16,6 +16,9 @@ struct Trace: Equatable, Sendable {
             self.length = length
         }
     }
+
+    /// Longer than any request that a kernel makes; it bounds the chunks that one can touch.
+    static let lengthMax: UInt64 = 1 << 30
 
     var requests: [Request] = []
 
@@ -33,9 +36,12 @@ struct Trace: Equatable, Sendable {
                 String(decoding: $0, as: UTF8.self).trimmed
             }
             guard fields.count == 3, let time = Double(fields[0]), time.isFinite, let offset = UInt64(fields[1]),
-                let length = UInt64(fields[2]), length > 0, !offset.addingReportingOverflow(length).overflow
+                let length = UInt64(fields[2]), (1...Self.lengthMax).contains(length),
+                !offset.addingReportingOverflow(length).overflow
             else {
-                throw TraceError(sentence: "\(path):\(number + 1): not a request: time,offset,length is one.")
+                throw TraceError(
+                    sentence: "\(path):\(number + 1): not a request: time,offset,length is one, of up to 1 GiB."
+                )
             }
             requests.append(Request(time: time, offset: offset, length: length))
         }

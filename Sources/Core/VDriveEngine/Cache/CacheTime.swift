@@ -2,9 +2,10 @@ internal import VDriveDataPlane
 
 /// The time of the access ticks: it passes with what is brought into the cache, and stands still while nothing is.
 ///
-/// One turnover of the cache is 64 periods of `ChunkWord.ticksPerPeriod` ticks, so that a chunk which is read on and
-/// on gathers the uses that keep it while it passes through a tenth of the cache, and one that is read once, in
-/// whatever pieces, does not. The ticks of a word come round after 512 turnovers. A value without I/O or await.
+/// One turnover of the cache is 64 periods of `ChunkWord.ticksPerPeriod` ticks, and in caches of a few MiB about that,
+/// so that a chunk which is read on and on gathers the uses that keep it while it passes through a tenth of the cache,
+/// and one that is read once, in whatever pieces, does not. The ticks of a word come round after 512 turnovers. A value
+/// without I/O or await.
 package struct CacheTime: Sendable {
     package static let periodsPerTurnover = 64
 
