@@ -12,7 +12,7 @@ import VDriveModel
         #expect(word.presence == .partial && word.isDirty && word.slot == 0xABCDEF && word.tick == 0x12345)
         #expect(!word.isClosing && !word.isMarked && word.pins == 0 && word.uses == 0)
         let pinned = word.marked(true).pinned(tick: 0xF_FFFF).pinned(tick: 7)
-        #expect(pinned.pins == 2 && pinned.uses == 2 && pinned.tick == 7 && !pinned.isMarked)
+        #expect(pinned.pins == 2 && pinned.uses == 1 && pinned.tick == 7 && !pinned.isMarked)
         #expect(pinned.slot == 0xABCDEF && pinned.isDirty && pinned.presence == .partial)
         let next = pinned.closing(true).becoming(.full, dirty: false, slot: 0)
         #expect(next.isClosing && next.pins == 2 && next.presence == .full && !next.isDirty && next.slot == 0)
@@ -35,10 +35,10 @@ import VDriveModel
         #expect(later.begun(tick: 1).uses == 0)
         // A full turn of the 20 bits is the same period again; anything else is another one.
         #expect(word.accessed(tick: ChunkWord.tickMask + 1 + period).uses == 0)
-        let ahead = word.ahead(true).accessed(tick: 9 * period)
+        let ahead = word.marked(true).accessed(tick: 9 * period)
         #expect(ahead.uses == 0 && ahead.tick == 9 * period)
         #expect(ahead.accessed(tick: 10 * period).uses == 1)
-        #expect(word.ahead(true).marked(true).pinned(tick: 9 * period).bits == ahead.bits + 256)
+        #expect(word.marked(true).pinned(tick: 9 * period).bits == ahead.bits + 256)
     }
 
     @Test("a table of a 1 PiB disk costs address space only")

@@ -7,9 +7,9 @@ internal import VDriveModel
 ///     2      dirty     the slot holds dirty pages; writes may hit                 CacheActor
 ///     3      closing   no new pins: a change of state is under way                CacheActor
 ///     4–5    uses      uses since the policy last looked, saturating at 3         whoever pins; cleared: CacheActor
-///     6      marked    the first hit asks for more read-ahead, and clears it      set: CacheActor, cleared: any
-///     7      ahead     fetched before anybody asked: the next access is the       set: CacheActor, cleared: any
-///                      first, and no use
+///     6      marked    fetched before anybody asked: the next access is no use,   set: CacheActor, cleared: any
+///                      asks for more read-ahead, and clears it
+///     7      reserved  0
 ///     8–19   pins      threads that do I/O on the chunk in the cache file         whoever pins
 ///     20–43  slot      number of the page set, 0 when there is none               CacheActor, closing and unpinned
 ///     44–63  tick      coarse time of the last access, wrapping                   whoever pins
@@ -56,8 +56,6 @@ package struct ChunkWord: Equatable, Sendable {
     @inlinable package var isDirty: Bool { bits & 4 != 0 }
     @inlinable package var isClosing: Bool { bits & 8 != 0 }
     @inlinable package var isMarked: Bool { bits & 64 != 0 }
-    /// Fetched ahead, and not read yet.
-    @inlinable package var isAhead: Bool { bits & 128 != 0 }
     @inlinable package var uses: Int { Int(bits >> 4 & 3) }
     @inlinable package var pins: Int { Int(bits >> 8 & 0xFFF) }
     @inlinable package var slot: Int { Int(bits >> 20 & 0xFF_FFFF) }
@@ -73,25 +71,21 @@ package struct ChunkWord: Equatable, Sendable {
 
     @inlinable package func withoutUses() -> ChunkWord { ChunkWord(bits: bits & ~0x30) }
 
-    @inlinable package func ahead(_ ahead: Bool) -> ChunkWord {
-        ChunkWord(bits: ahead ? bits | 0x80 : bits & ~0x80)
-    }
-
-    /// The access noted, the marks of read-ahead taken.
+    /// The access noted, the mark taken.
     @inlinable package func accessed(tick: UInt64) -> ChunkWord {
-        let isUse = (bits >> 44 ^ tick) & Self.periodMask != 0 && bits & 0x80 == 0 && bits & 0x30 != 0x30
-        let history: UInt64 = Self.tickMask << 44 | 0xC0
+        let isUse = (bits >> 44 ^ tick) & Self.periodMask != 0 && bits & 0x40 == 0 && bits & 0x30 != 0x30
+        let history: UInt64 = Self.tickMask << 44 | 0x40
         return ChunkWord(bits: (isUse ? bits + 0x10 : bits) & ~history | (tick & Self.tickMask) << 44)
     }
 
-    /// One pin more, the access noted, the marks of read-ahead taken.
+    /// One pin more, the access noted, the mark taken.
     @inlinable package func pinned(tick: UInt64) -> ChunkWord {
         ChunkWord(bits: accessed(tick: tick).bits + Self.onePin)
     }
 
     /// A chunk that has just come into the cache: what was before is no history of it.
     package func begun(tick: UInt64) -> ChunkWord {
-        let history: UInt64 = Self.tickMask << 44 | 0xF0
+        let history: UInt64 = Self.tickMask << 44 | 0x70
         return ChunkWord(bits: bits & ~history | (tick & Self.tickMask) << 44)
     }
 

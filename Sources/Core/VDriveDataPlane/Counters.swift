@@ -126,11 +126,12 @@ package final class Counters: Sendable {
 
     package func noteReadAhead(bytes: Int) { readAheadBytes.add(UInt64(bytes), ordering: .relaxed) }
 
-    /// - Parameter unusedBytes: of chunks that were read ahead and that nobody has read.
-    package func noteEviction(chunks: Int, bytes: Int, unusedBytes: Int) {
+    /// - Parameter bytes: that were read ahead and left the cache before anybody read them.
+    package func noteReadAheadUnused(bytes: Int) { readAheadUnusedBytes.add(UInt64(bytes), ordering: .relaxed) }
+
+    package func noteEviction(chunks: Int, bytes: Int) {
         evictedChunks.add(UInt64(chunks), ordering: .relaxed)
         evictedBytes.add(UInt64(bytes), ordering: .relaxed)
-        readAheadUnusedBytes.add(UInt64(unusedBytes), ordering: .relaxed)
     }
 
     package func noteUpload(rawBytes: Int, storedBytes: Int) {

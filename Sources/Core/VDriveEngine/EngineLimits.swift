@@ -4,10 +4,29 @@ enum EngineLimits {
     static let parallelUploads = 4
     /// Threads that compress: as many as leave a core of a small machine to the requests, most of the time.
     static let encoderThreads = 2
-    /// Cold fetches of one read-ahead stream at the same time.
-    static let readAheadChunksMax = 16
-    /// Streams that are told apart; more readers than this share the oldest.
-    static let readAheadStreams = 16
+    /// Sequential readers that are told apart; beyond it the one that was silent longest is forgotten. As many places
+    /// are watched where one may begin.
+    static let readAheadStreams = 32
+    /// Frames that one stream may be ahead of its reader: 64 MiB, twice what the longest link has under way.
+    static let readAheadFramesMax = 512
+    /// Frames that it may be ahead whatever was wasted before, or waste could never be made good: 1 MiB.
+    static let readAheadFramesMin = 8
+    /// Bytes of read-ahead under way: 1 Gbit/s over 130 ms, twice. With what waits for the cache's disk it is the
+    /// memory that read-ahead takes.
+    static let readAheadBytesMax = 32 << 20
+    /// Requests of read-ahead at the same time: half of the connections that one server gets, so that a demand read
+    /// never waits for one.
+    static let readAheadTransfersMax = 16
+    /// Frames in one request: 2 MiB, so that a reader who waits for its first page does not wait long.
+    static let readAheadPieceFrames = 16
+    /// A stream that wants something is forgotten in favour of others after so many signs of life of theirs.
+    static let readAheadSilence: UInt64 = 64
+    /// Waste is judged over so many pages: 512 MiB.
+    static let readAheadMemoryPages = 131_072
+    /// When a part in so many of what was fetched ahead is evicted unread, the windows are at their least.
+    static let readAheadWasteShare = 4
+    /// Chunks of which it is known that they were fetched ahead, and not yet read.
+    static let unreadChunksMax = 65_536
     /// An eviction frees at least this share of the limit, so that its LMDB commit is paid once for many chunks.
     static let evictionShare = 32
     /// Chunks in one eviction.

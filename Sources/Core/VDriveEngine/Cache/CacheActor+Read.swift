@@ -2,6 +2,7 @@ internal import Linux
 internal import Logging
 internal import Synchronization
 internal import VDriveDataPlane
+internal import VDriveFormat
 internal import VDriveModel
 
 extension CacheActor {
@@ -75,13 +76,9 @@ extension CacheActor {
         }
         if let lost = entry.lostPages { try checkSound(chunk, touched, lost, entry) }
         let isNarrow = narrow[chunk] == entry.version || entry.lostPages != nil
-        var plan = ReadAhead.Plan()
-        if purpose != .readAhead { plan = readAhead.miss(chunk: chunk, pages: touched, geometry: geometry) }
-        announce(plan.ahead)
-        let pages = plan.wholeChunk && !isNarrow ? 0..<geometry.pagesPerChunk : touched
-        let frames = framesMissing(chunk, pages)
         let needed = framesMissing(chunk, touched)
-        let mine = frames.filter { inFlight[FrameKey(chunk: chunk, frame: $0)] == nil }
+        let mine = needed.filter { inFlight[FrameKey(chunk: chunk, frame: $0)] == nil }
+        if purpose == .read { missed(chunk, touched, isUnderWay: mine.count < needed.count) }
         if mine.isEmpty {
             if let other = needed.first.map({ FrameKey(chunk: chunk, frame: $0) }), inFlight[other] != nil {
                 await withCheckedContinuation { inFlight[other]!.append($0) }
@@ -92,10 +89,8 @@ extension CacheActor {
         var end = mine[0] + 1
         while !isNarrow, end - mine[0] < mine.count, mine[end - mine[0]] == end { end += 1 }
         do throws(DiskError) {
-            let hasRoom = try await fetch(chunk, frames: mine[0]..<end, for: purpose)
-            if hasRoom { noteReadAhead(mine[0]..<end, but: purpose == .readAhead ? [] : needed) }
-            return hasRoom
-        } catch  where error.kind == .corrupt && !(end - mine[0] == 1 && needed.contains(mine[0])) {
+            return try await fetch(chunk, entry, frames: mine[0]..<end, for: purpose)
+        } catch  where error.kind == .corrupt && end - mine[0] > 1 {
             // A damaged frame costs its own pages, not those of its neighbours: from now on one frame at a time.
             if narrow.count >= EngineLimits.narrowChunksMax { narrow = [:] }
             narrow[chunk] = entry.version
@@ -132,7 +127,7 @@ extension CacheActor {
 
     /// A chunk without an object: unknown becomes a hole, partial becomes full (its absent pages are zeros in the
     /// file).
-    private func publishZeroBase(_ chunk: ChunkIndex) async {
+    func publishZeroBase(_ chunk: ChunkIndex) async {
         await lock(chunk)
         defer { unlock(chunk) }
         let word = plane.table.load(chunk)
@@ -156,8 +151,17 @@ extension CacheActor {
 
     /// Fetches frames that nobody else is fetching, and fills their absent pages.
     ///
+    /// - Parameters:
+    ///   - entry: what the map says of the chunk right now.
+    ///   - transfer: the part of the link that is reserved for them, if it is.
     /// - Returns: false when there is no room in the cache.
-    func fetch(_ chunk: ChunkIndex, frames: Range<Int>, for purpose: Purpose) async throws(DiskError) -> Bool {
+    func fetch(
+        _ chunk: ChunkIndex,
+        _ entry: MapEntry,
+        frames: Range<Int>,
+        for purpose: Purpose,
+        transfer: Int? = nil
+    ) async throws(DiskError) -> Bool {
         for frame in frames { inFlight[FrameKey(chunk: chunk, frame: frame)] = [] }
         defer {
             for frame in frames {
@@ -167,26 +171,58 @@ extension CacheActor {
             }
         }
         let reserved = frames.count * geometry.pagesPerFrame
-        if purpose == .use {
-            await makeRoom(pages: reserved)
-        } else if await !tryRoom(pages: reserved) {
-            return false
+        let hasRoom = noFillBefore == nil && reserve(reserved)
+        if !hasRoom {
+            if purpose == .use {
+                await makeRoom(pages: reserved)
+            } else if await !tryRoom(pages: reserved) {
+                return false
+            }
         }
         var used = 0
         defer { release(pages: reserved, used: used) }
-        // Only now: waiting for room can take several commits, and each may replace the object.
-        guard let entry = try await remote.entry(for: chunk),
-            let raw = try await remote.frames(of: chunk, entry: entry, frames)
+        // Waiting for room can take several commits, and each may replace the object.
+        guard let entry = hasRoom ? entry : try await remote.entry(for: chunk),
+            let raw = try await carry(frames, of: chunk, entry, isAhead: purpose == .readAhead, transfer)
         else { return true }
         await lock(chunk)
         defer { unlock(chunk) }
         // Only bytes of the object that is the chunk's base now may be filled in, and only under the lock it stays so.
         guard try await remote.entry(for: chunk)?.version == entry.version else { return true }
-        guard let filled = await fill(chunk, frames: frames, raw: raw, but: entry.lostPages) else { return false }
+        guard
+            let filled = await fill(
+                chunk,
+                frames: frames,
+                raw: raw,
+                but: entry.lostPages,
+                isAhead: purpose == .readAhead
+            )
+        else { return false }
         used = filled
         plane.counters.noteFill(bytes: filled * DiskGeometry.pageBytes)
         await noteFilled()
         return true
+    }
+
+    /// Has frames come over the link, and takes the time.
+    private func carry(
+        _ frames: Range<Int>,
+        of chunk: ChunkIndex,
+        _ entry: MapEntry,
+        isAhead: Bool,
+        _ transfer: Int?
+    ) async throws(DiskError) -> ChunkBuffer? {
+        let bytes = ChunkObject.frameRange(frames, entry: entry).count
+        let transfer = link.begin(transfer, isAhead: isAhead, bytes: bytes, frames: frames.count, at: now)
+        var hasArrived = false
+        defer {
+            link.end(transfer, hasArrived: hasArrived, at: now)
+            // The link is free for the next before these are in the cache.
+            fetchMoreAhead()
+        }
+        let raw = try await remote.frames(of: chunk, entry: entry, frames)
+        hasArrived = raw != nil
+        return raw
     }
 
     /// Writes fetched bytes to the pages that are not present. The caller holds the lock.
@@ -196,7 +232,8 @@ extension CacheActor {
         _ chunk: ChunkIndex,
         frames: Range<Int>,
         raw: ChunkBuffer,
-        but lost: PageSet?
+        but lost: PageSet?,
+        isAhead: Bool
     ) async -> Int? {
         // A first touch after an unclean stop comes before any fetch, so the chunk is none of the unverified.
         await close(chunk)
@@ -230,18 +267,22 @@ extension CacheActor {
             noteFillTrouble(error)
             return nil
         }
-        publishFill(chunk, word, absent)
+        publishFill(chunk, word, absent, isAhead: isAhead)
         return absent.count
     }
 
-    private func publishFill(_ chunk: ChunkIndex, _ word: ChunkWord, _ pages: PageSet) {
+    private func publishFill(_ chunk: ChunkIndex, _ word: ChunkWord, _ pages: PageSet, isAhead: Bool) {
         changed.insert(chunk)
+        let isMarked = isAhead || word.isMarked
         passTime(pages: pages.count)
         if word.presence == .unknown { begin(chunk) }
+        if isAhead { noteAhead(chunk, pages: pages.count) }
         let wasClean = !word.isDirty
         // A dirty chunk can be partial without a page: one that was opened for a write that had to wait for its edges.
         if pages.isFull, word.presence == .unknown {
-            plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0).closing(false) }
+            plane.table.update(chunk) {
+                $0.becoming(.full, dirty: false, slot: 0).marked(isMarked).closing(false)
+            }
         } else {
             let slot = word.presence == .partial ? word.slot : takeSlot()
             if word.presence == .unknown {
@@ -258,10 +299,13 @@ extension CacheActor {
             let isFull = plane.pages.hasPresent(slot, 0..<geometry.pagesPerChunk)
             if isFull, wasClean {
                 freeSlots.append(slot)
-                plane.table.update(chunk) { $0.becoming(.full, dirty: false, slot: 0).closing(false) }
+                plane.table.update(chunk) {
+                    $0.becoming(.full, dirty: false, slot: 0).marked(isMarked).closing(false)
+                }
             } else {
                 plane.table.update(chunk) {
-                    $0.becoming(isFull ? .full : .partial, dirty: word.isDirty, slot: slot).closing(false)
+                    $0.becoming(isFull ? .full : .partial, dirty: word.isDirty, slot: slot)
+                        .marked(isMarked).closing(false)
                 }
             }
         }

@@ -128,12 +128,11 @@ extension CacheActor {
         }
         guard !chosen.isEmpty else { return 0 }
         for chunk in chosen { await close(chunk) }
-        let unread = pagesUnread(of: chosen)
         do throws(DiskError) {
             try await forgetAndPunch(chosen)
             for chunk in chosen[..<checked] { policy.evicted(chunk) }
             unverified.subtract(chosen[checked...])
-            noteEviction(chunks: chosen.count, pages: pages, unread: unread)
+            plane.counters.noteEviction(chunks: chosen.count, bytes: pages * DiskGeometry.pageBytes)
         } catch {
             if error.kind != .outOfSpace { logger.error("eviction failed", metadata: ["error": "\(error)"]) }
             for chunk in chosen { open(chunk) }
@@ -169,7 +168,9 @@ extension CacheActor {
             logger.error("the cache could not give space back", metadata: ["error": "\(error)"])
         }
         for chunk in chunks {
-            let slot = plane.table.load(chunk).slot
+            let word = plane.table.load(chunk)
+            let slot = word.slot
+            noteLeaving(chunk, word)
             changed.remove(chunk)
             plane.table.update(chunk) { $0.becoming(.unknown, dirty: false, slot: 0).closing(false) }
             if slot != 0 { freeSlots.append(slot) }

@@ -86,6 +86,10 @@ actor CacheActor {
     /// Flush cycles ever: one fdatasync each, whoever shared it.
     var flushCycles = 0
     var readAhead: ReadAhead
+    var link: LinkEstimate
+    /// Pages that were fetched ahead, by chunk, as long as nobody is known to have read them.
+    var unread: [ChunkIndex: Int] = [:]
+    let started = ContinuousClock.now
     /// Why nothing can be written any more; only another attach helps.
     var broken: DiskError?
     /// A fill failed: until then reads go around the cache.
@@ -113,7 +117,8 @@ actor CacheActor {
         self.outboxDirectory = outboxDirectory
         self.limitBytes = limitBytes
         self.warnings = warnings
-        readAhead = ReadAhead(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
+        readAhead = ReadAhead(geometry: plane.geometry)
+        link = LinkEstimate(frameBytes: plane.geometry.frameBytes, budgetMax: Int(clamping: limitBytes / 8))
         policyChoice = policy
         self.policy = policy.make(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
         self.logger = logger

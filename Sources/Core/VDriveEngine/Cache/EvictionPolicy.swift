@@ -56,8 +56,9 @@ package enum CachePolicy: String, CaseIterable, Sendable {
         case .lru: return LRUPolicy()
         case .s3fifo:
             // What two sequential readers may have ahead of them.
-            let ahead = 2 * ReadAhead(cacheBytes: cacheBytes, chunkBytes: chunkBytes).windowMax
-            return S3FIFOPolicy(smallPagesMin: ahead * (chunkBytes / DiskGeometry.pageBytes))
+            let frameBytes = min(DiskGeometry.frameBytesMax, chunkBytes)
+            let ahead = 2 * min(Int(clamping: cacheBytes / 8), EngineLimits.readAheadFramesMax * frameBytes)
+            return S3FIFOPolicy(smallPagesMin: ahead / DiskGeometry.pageBytes)
         }
     }
 }

@@ -179,8 +179,8 @@ package final class Disk: Sendable {
             for await event in events {
                 switch event {
                 case .wantsEpoch: await uploads.wake()
-                case .readAhead(let chunk, let marks):
-                    group.addTask { await self.cache.prefetch(chunk, marks: marks) }
+                case .readAhead(let piece, let transfer):
+                    group.addTask { await self.cache.fetchAhead(piece, transfer: transfer) }
                 case .objectLost(let name): noteLost(name)
                 case .broken(let error):
                     fail(error)

@@ -4,8 +4,8 @@ internal import VDriveModel
 enum DiskEvent: Sendable {
     /// Dirty data passed the threshold, or a writer waits for room: seal soon.
     case wantsEpoch
-    /// A chunk that a sequential reader will ask for; the marked one tells when the reader comes to it.
-    case readAhead(ChunkIndex, marks: Bool)
+    /// Frames that a sequential reader will ask for, and the part of the link that is reserved for them.
+    case readAhead(ReadAhead.Piece, transfer: Int)
     /// A mapped object is missing or damaged.
     case objectLost(String)
     /// The cache can no longer be written, or trusted to be durable.
