@@ -77,6 +77,7 @@ down() {
       kill -9 "${PID[vdrive]}"
     fi
   fi
+  if declare -F extra_down >/dev/null; then extra_down; fi # what one benchmark alone has started
   findmnt -rno TARGET | grep -F "$W/" | while read -r mount; do umount -l "$mount"; done
   rm -rf --one-file-system "$W"
 }
