@@ -116,7 +116,7 @@ let floors: [[Room]] = [
         Room(
             name: "vdrived",
             folder: "Programs",
-            uses: ["VDriveControl", "VDriveProtocol", "Linux"],
+            uses: ["VDriveControl", "VDriveProtocol", "VDriveHost", "Linux"],
             packages: arguments + logging + lifecycle + nio,
             kind: .program
         ),

@@ -146,6 +146,11 @@ struct ProtocolDocumentTests {
             "afterRevision": [.integer(-1)],
             "method": [.string("disk.status"), .string("disk.fly")],
             "cachePolicy": [.string("fifo")],
+            "offset": [.integer(-1)], "length": [.integer(0), .integer(-1)],
+            "chunks": [.array([]), .array([.integer(-1)])],
+            "paths": [.array([])],
+            "softPercent": [.integer(9), .integer(101)],
+            "reservePercent": [.integer(-1), .integer(91)],
         ]
         let document = try ProtocolDocument()
         let check = SchemaCheck(document: document.json)

@@ -19,12 +19,12 @@ struct ServerTests {
             DaemonVersion.Output(version: "1", protocol: 1, pid: getpid())
         }
         table.add(CacheEvict.self) { (params) throws(RPCError) in
-            if params.name == "open" { gate.continuation.finish() }
-            if params.name == "gated" { for await _ in gate.stream {} }
+            if params.target.name == "open" { gate.continuation.finish() }
+            if params.target.name == "gated" { for await _ in gate.stream {} }
             // A call that takes long, and gives a long answer where it is asked to.
             if params.wait == true { try? await Task.sleep(for: .milliseconds(300)) }
-            if params.name == "fail" { throw RPCError(.refused, String(repeating: "x", count: 100_000)) }
-            return CacheEvict.Output(evictedBytes: UInt64(params.name.count))
+            if params.target.name == "fail" { throw RPCError(.refused, String(repeating: "x", count: 100_000)) }
+            return CacheEvict.Output(evictedBytes: UInt64(params.target.name?.count ?? 0))
         }
     }
 

@@ -37,7 +37,7 @@ import VDriveStore
 
     @Test("what a crash left unchecked gives room like everything that is clean")
     func uncheckedGivesRoom() async throws {
-        let world = try await EngineWorld(cacheBytes: 16 << 20)
+        let world = try await EngineWorld(cacheBytes: 24 << 20)
         try await world.attach()
         for chunk in 0..<UInt64(14) { try await world.write(chunk << 20, [UInt8](repeating: 9, count: 1 << 20)) }
         try await world.disk.sync()

@@ -16,6 +16,8 @@ final class EngineWorld: Sendable {
     let store: any ObjectStore
     let geometry: DiskGeometry
     let cacheBytes: UInt64
+    /// In place of the standard ones for `cacheBytes`.
+    let limits: CacheLimits?
     let durability: Durability
     let uploadInterval: Duration
     /// What the disks have told.
@@ -29,20 +31,23 @@ final class EngineWorld: Sendable {
         diskBytes: UInt64 = 64 << 20,
         chunkBytes: Int = 1 << 20,
         cacheBytes: UInt64 = 32 << 20,
+        limits: CacheLimits? = nil,
+        folder: String? = nil,
         durability: Durability = .local,
         uploadInterval: Duration = .seconds(5),
         cachePolicy: CachePolicy = .s3fifo
     ) async throws {
         self.store = store
-        self.cacheBytes = cacheBytes
+        self.cacheBytes = limits?.hardBytes ?? cacheBytes
+        self.limits = limits
         self.durability = durability
         self.uploadInterval = uploadInterval
         self.cachePolicy = cachePolicy
         geometry = try DiskGeometry(diskBytes: diskBytes, chunkBytes: chunkBytes)
         // In memory where there is such a place: what these tests check does not depend on how long an fsync takes.
         let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm/" : NSTemporaryDirectory()
-        folder = parent + "vdrive-engine-\(UUID().uuidString)"
-        try Directory.createAll(folder)
+        self.folder = folder ?? parent + "vdrive-engine-\(UUID().uuidString)"
+        try Directory.createAll(self.folder)
         if try await store.length(of: .descriptor) == nil {
             _ = try await DiskFormatter.create(store: remote, geometry: geometry)
         }
@@ -56,9 +61,10 @@ final class EngineWorld: Sendable {
 
     func attach(
         _ intent: AttachIntent = AttachIntent(),
+        isReadOnly: Bool = false,
         goesOn: @escaping @Sendable () -> Bool = { true }
     ) async throws {
-        begin(try await Disk.attach(options(intent, goesOn: goesOn)))
+        begin(try await Disk.attach(options(intent, isReadOnly: isReadOnly, goesOn: goesOn)))
     }
 
     /// Opens what is on this machine alone.
@@ -71,6 +77,7 @@ final class EngineWorld: Sendable {
 
     private func options(
         _ intent: AttachIntent,
+        isReadOnly: Bool = false,
         goesOn: @escaping @Sendable () -> Bool = { true }
     ) -> DiskOptions {
         var logger = Logger(label: "world")
@@ -80,12 +87,13 @@ final class EngineWorld: Sendable {
             store: remote,
             cacheDirectory: folder + "/cache",
             stateDirectory: folder + "/state",
-            cacheBytes: cacheBytes,
+            limits: limits ?? CacheLimits(hardBytes: cacheBytes),
             durability: durability,
             uploadInterval: uploadInterval,
             cachePolicy: cachePolicy,
             lostObjectPatience: .milliseconds(200),
             intent: intent,
+            isReadOnly: isReadOnly,
             logger: logger,
             softwareVersion: "test",
             report: { [self] report in reports.withLock { $0.append(report) } },

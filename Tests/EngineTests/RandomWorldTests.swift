@@ -46,8 +46,9 @@ import VDriveStore
                 shadow.replaceSubrange(range, with: repeatElement(0, count: count))
             case 88..<92: try await world.flush()
             case 92..<95: try await world.disk.sync()
-            case 95..<97: _ = try await world.disk.evict(wait: Bool.random(using: &random))
-            case 97..<99: Task { [disk = world.disk] in try? await disk.sync() }
+            case 95: _ = try await world.disk.evict(wait: Bool.random(using: &random))
+            case 96..<98: try await steer(world, UInt64(offset)..<UInt64(offset + count), &random)
+            case 98: Task { [disk = world.disk] in try? await disk.sync() }
             default:
                 try await world.detach(commit: Bool.random(using: &random))
                 try await world.attach()
@@ -60,6 +61,33 @@ import VDriveStore
         try await world.attach()
         try await check(world, shadow, "from the remote alone")
         try await world.detach()
+    }
+
+    /// What people do to the cache changes nothing of what is read.
+    private func steer(
+        _ world: EngineWorld,
+        _ range: Range<UInt64>,
+        _ random: inout SeededGenerator
+    ) async throws {
+        let rule = PinRuleID(UInt64.random(in: 1...3, using: &random))
+        for _ in 0..<3 {
+            switch Int.random(in: 0..<6, using: &random) {
+            case 0: try await world.disk.prefetch([range]) { _ in }
+            case 1: _ = try await world.disk.evict([range]) { _ in }
+            case 2:
+                try await world.disk.setPins(rule, [range])
+                try await world.disk.savePinRule(PinRule(id: rule, target: .range(range), createdAt: 1))
+            case 3:
+                await world.disk.removePins(rule)
+                try await world.disk.removePinRule(rule)
+            case 4:
+                let found = try await world.disk.residency(of: [range])[0]
+                #expect(found.cachedBytes + found.absentBytes + found.unallocatedBytes == UInt64(range.count))
+            default:
+                let hard = UInt64.random(in: 4...8, using: &random) << 20
+                try await world.disk.setLimits(CacheLimits(hardBytes: hard))
+            }
+        }
     }
 
     private func check(_ world: EngineWorld, _ shadow: [UInt8], _ when: String) async throws {

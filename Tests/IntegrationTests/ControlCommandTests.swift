@@ -35,7 +35,7 @@ extension Integration {
             let says: String
             /// What the result holds; a path with points.
             let field: String
-            let value: JSONValue
+            let value: JSONValue?
             /// Words that fail, how, and what is said then.
             var failing: [String]?
             var status = 1
@@ -88,7 +88,7 @@ extension Integration {
                     field: "evictedBytes",
                     value: .integer(0)
                 ),
-            ] + uploadRows + [
+            ] + cacheRows + uploadRows + [
                 Row(words: ["detach"], says: "detached NAME", field: "state", value: .string("detached")),
                 Row(words: ["destroy"], says: "destroyed NAME\n", field: "deletedObjects", value: .integer(0)),
                 Row(
@@ -101,6 +101,51 @@ extension Integration {
                     status: 4,
                     error: "known here as first",
                     isAfterLoss: true
+                ),
+            ]
+        }
+
+        private var cacheRows: [Row] {
+            [
+                Row(
+                    words: ["cache", "ls"],
+                    says: "SIZE      DATA  CACHED  STATE   PATH\n16.0 MiB  0 B   0 B     cached  bytes 0–16777216\n",
+                    field: "next",
+                    value: .null
+                ),
+                Row(
+                    words: ["cache", "prefetch", "--wait"],
+                    own: { _ in ["--length", "1M"] },
+                    says: "fetched NAME: 1.00 MiB\n",
+                    field: "bytes",
+                    value: .integer(1 << 20)
+                ),
+                Row(
+                    words: ["cache", "pin", "--wait"],
+                    own: { _ in ["--offset", "1M", "--length", "1M"] },
+                    says: "pinned NAME: 1.00 MiB\n",
+                    field: "job",
+                    value: .null
+                ),
+                Row(
+                    words: ["cache", "pins"],
+                    says:
+                        "PINNED    MISSING  WHAT   WHERE            PROBLEM\n1.00 MiB  0 B      bytes  1048576–2097152",
+                    field: "next",
+                    value: nil
+                ),
+                Row(
+                    words: ["cache", "unpin"],
+                    says: "unpinned NAME: 1 rule\n",
+                    field: "rules",
+                    value: .integer(1)
+                ),
+                Row(
+                    words: ["cache", "limits"],
+                    own: { _ in ["--soft", "70"] },
+                    says: "size        10.0 GiB\nsoft limit  70 %\nreserve     5 %\n",
+                    field: "softPercent",
+                    value: .integer(70)
                 ),
             ]
         }
@@ -215,6 +260,7 @@ extension Integration {
                     (["fly"], "Unexpected argument"), (["status", "--fast"], "Unknown option"), (["attach"], "Missing"),
                     (["create", "second", "--remote", "file:///x", "--size", "much"], "much"),
                     (["attach", "first", "--discard-local", "--keep-local-as", "x"], "exclude each other"),
+                    (["attach", "first", "--read-only", "--takeover"], "changes nothing"),
                     (["attach", "first", "--mount", ""], "A path is empty"),
                     // The parser takes these; the daemon does not.
                     (["create", ".hidden"] + other, "name"),

@@ -7,7 +7,8 @@ import VDriveTestKit
     private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("../../contrib/docs").standardizedFileURL.path
     private static let commands = [
-        "create", "import", "configure", "attach", "detach", "status", "sync", "cache evict", "stats", "events",
+        "create", "import", "configure", "attach", "detach", "status", "sync", "cache evict", "cache ls",
+        "cache limits", "cache pin", "cache pins", "cache prefetch", "cache unpin", "stats", "events",
         "jobs list", "jobs watch", "jobs cancel", "daemon config", "call", "doctor",
     ]
 

@@ -192,7 +192,7 @@ package enum DiskAttach: RPCMethod {
 
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, mountPoint, filesystem, takeover, discardLocal, keepLocalAs
+            case name, mountPoint, filesystem, takeover, discardLocal, readOnly, keepLocalAs
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -205,6 +205,8 @@ package enum DiskAttach: RPCMethod {
         package var takeover: Bool?
         /// Throw away what this machine changed and another one never saw. Excludes `keepLocalAs`.
         package var discardLocal: Bool?
+        /// Read the remote's state as it is now; writes are refused. Excludes the other three.
+        package var readOnly: Bool?
         /// Make a new disk of this name from what this machine had, beside the disk's own remote, then go on as with
         /// `discardLocal`.
         package var keepLocalAs: String?
@@ -215,6 +217,7 @@ package enum DiskAttach: RPCMethod {
             filesystem: FilesystemChoice? = nil,
             takeover: Bool? = nil,
             discardLocal: Bool? = nil,
+            readOnly: Bool? = nil,
             keepLocalAs: String? = nil
         ) {
             self.name = name
@@ -222,6 +225,7 @@ package enum DiskAttach: RPCMethod {
             self.filesystem = filesystem
             self.takeover = takeover
             self.discardLocal = discardLocal
+            self.readOnly = readOnly
             self.keepLocalAs = keepLocalAs
         }
     }

@@ -24,6 +24,8 @@ package struct DiskStatus: Codable, Equatable, Sendable {
     package var mountPoint: String?
     /// `ext4`, `xfs`, or `none` for a bare image; null before the first attach.
     package var filesystem: String?
+    /// Whether it is attached to be read alone.
+    package var readOnly = false
     package var sizeBytes: UInt64
     package var chunkBytes: Int
     /// When an fsync is answered.
@@ -146,6 +148,7 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         try container.encode(device, forKey: .device)
         try container.encode(mountPoint, forKey: .mountPoint)
         try container.encode(filesystem, forKey: .filesystem)
+        try container.encode(readOnly, forKey: .readOnly)
         try container.encode(sizeBytes, forKey: .sizeBytes)
         try container.encode(chunkBytes, forKey: .chunkBytes)
         try container.encode(durability, forKey: .durability)

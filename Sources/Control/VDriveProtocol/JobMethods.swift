@@ -18,7 +18,6 @@ extension DiskCreate.Parameters: DiskParameters {}
 extension DiskImport.Parameters: DiskParameters {}
 extension DiskAttach.Parameters: DiskParameters {}
 extension DiskDestroy.Parameters: DiskParameters {}
-extension CacheEvict.Parameters: DiskParameters {}
 
 extension DiskCreate: LongMethod {}
 extension DiskImport: LongMethod {}
@@ -26,7 +25,6 @@ extension DiskAttach: LongMethod {}
 extension DiskDetach: LongMethod {}
 extension DiskSync: LongMethod {}
 extension DiskDestroy: LongMethod {}
-extension CacheEvict: LongMethod {}
 
 /// One call of a long method, while it runs and for some time after.
 package struct Job: Codable, Equatable, Sendable {

@@ -13,7 +13,13 @@ package enum MethodName: String, CaseIterable, Sendable {
     case diskDetach = "disk.detach"
     case diskSync = "disk.sync"
     case diskDestroy = "disk.destroy"
+    case cacheList = "cache.list"
+    case cachePrefetch = "cache.prefetch"
     case cacheEvict = "cache.evict"
+    case cachePin = "cache.pin"
+    case cacheUnpin = "cache.unpin"
+    case cachePins = "cache.pins"
+    case cacheLimits = "cache.limits"
     case uploadQueue = "upload.queue"
     case uploadPause = "upload.pause"
     case uploadResume = "upload.resume"
@@ -59,6 +65,8 @@ extension RPCParameters {
             self = try json.decode()
         } catch let error as DecodingError {
             throw RPCError(.invalidParams, error.sentence)
+        } catch let error as RPCError {
+            throw error
         } catch {
             throw RPCError(.invalidParams, "The parameters are not understood.")
         }

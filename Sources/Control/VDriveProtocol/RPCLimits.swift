@@ -26,4 +26,12 @@ package enum RPCLimits {
     package static let watchSecondsMax = 60
     /// The shortest time between two announcements of one job's progress, in milliseconds.
     package static let progressMillisecondsMin = 500
+    /// Paths that one call of the group `cache` names, and chunks.
+    package static let cachePathsMax = 256
+    package static let cacheChunksMax = 8192
+    /// Entries in one answer of `cache.list`, as far as they fit into a line.
+    package static let cacheEntriesMax = 1000
+    package static let cacheEntriesDefault = 200
+    /// Pin rules of one disk: `cache.pins` tells them all in one line.
+    package static let pinRulesMax = 256
 }

@@ -114,6 +114,13 @@ package final class CacheFile: Sendable {
         try open(for: offset).punchHole(at: offset & (Self.bytesPerFile - 1), length: UInt64(count))
     }
 
+    /// Whether the file holds no bytes of a range that does not cross a file's end: it reads as zeros. Blocks.
+    package func isHole(at offset: UInt64, count: Int) throws(Errno) -> Bool {
+        let position = offset & (Self.bytesPerFile - 1)
+        guard let data = try open(for: offset).seekData(from: position) else { return true }
+        return data >= position + UInt64(count)
+    }
+
     /// Copies a range into another file, sharing blocks where the filesystem can. Blocks.
     package func copy(at offset: UInt64, count: Int, to file: OpenFile, at position: UInt64) throws(Errno) {
         let source = try open(for: offset)

@@ -21,6 +21,14 @@ package struct Request: ~Copyable, Sendable {
         case seek(offset: UInt64, data: Bool)
         /// A marked chunk was read for the first time; nobody waits for an answer.
         case reached(ChunkIndex)
+
+        /// Whether it changes the disk's bytes.
+        package var isChange: Bool {
+            switch self {
+            case .write, .deallocate: true
+            case .read, .flush, .close, .seek, .reached: false
+            }
+        }
     }
 
     package let operation: Operation

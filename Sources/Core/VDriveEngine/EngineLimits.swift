@@ -14,6 +14,8 @@ enum EngineLimits {
     /// Bytes of read-ahead under way: 1 Gbit/s over 130 ms, twice. With what waits for the cache's disk it is the
     /// memory that read-ahead takes.
     static let readAheadBytesMax = 32 << 20
+    /// Bytes that one reader may be ahead, or the link may carry ahead, in a cache of some size.
+    static func aheadBytes(cacheBytes: UInt64) -> Int { Int(clamping: cacheBytes / 8) }
     /// Requests of read-ahead at the same time: half of the connections that one server gets, so that a demand read
     /// never waits for one.
     static let readAheadTransfersMax = 16
@@ -31,6 +33,20 @@ enum EngineLimits {
     static let evictionShare = 32
     /// Chunks in one eviction.
     static let evictionChunksMax = 256
+    /// Fewer chunks than this are no cache.
+    static let cacheChunksMin: UInt64 = 4
+    /// How often it is looked whether the cache has grown beyond its soft limit, or others have filled its filesystem.
+    static let cleaningStep = Duration.seconds(1)
+    /// After a cleaning that found nothing clean.
+    static let cleaningRetry = Duration.milliseconds(100)
+    /// Stretches of pinned pages, over all rules: 32 MiB.
+    static let pinStretchesMax = 1 << 20
+    /// Chunks looked up at a time by who walks a range, and trimmed at a time.
+    static let walkChunks = 256
+    /// Chunks brought in at the same time on somebody's request.
+    static let parallelPrefetches = 8
+    /// How long a prefetch waits for room before it gives up.
+    static let prefetchPatience = Duration.seconds(30)
     /// The timekeeper looks so often whether it is time for an epoch: a changed interval counts as soon.
     static let timekeeperStep = Duration.seconds(1)
     /// An epoch is sealed early when this share of the cache is dirty.

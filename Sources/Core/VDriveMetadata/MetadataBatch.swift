@@ -19,6 +19,8 @@ package struct MetadataBatch: Sendable {
     /// Objects that the commit of an epoch made garbage.
     package var garbage: [GarbageRecord] = []
     package var deletedGarbage: [GarbageRecord] = []
+    /// Pin rules to keep; nil forgets the rule.
+    package private(set) var pins: [PinRuleID: PinRule?] = [:]
 
     package init() {}
 
@@ -26,10 +28,13 @@ package struct MetadataBatch: Sendable {
         pages.updateValue(record, forKey: chunk)
     }
 
+    package mutating func keep(_ rule: PinRule) { pins.updateValue(rule, forKey: rule.id) }
+    package mutating func forget(_ rule: PinRuleID) { pins.updateValue(nil, forKey: rule) }
+
     package var isEmpty: Bool {
         pages.isEmpty && superblock == nil && descriptor == nil && commits.isEmpty && !dropsOldCommits && nodes.isEmpty
             && allocation.isEmpty
-            && garbage.isEmpty && deletedGarbage.isEmpty
+            && garbage.isEmpty && deletedGarbage.isEmpty && pins.isEmpty
     }
 }
 

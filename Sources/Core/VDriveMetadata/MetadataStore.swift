@@ -50,9 +50,12 @@ package enum MetadataError: Error, Sendable, CustomStringConvertible {
 ///     nodes       level (1), index (8)         the map node object's bytes
 ///     allocation  chunk / 512 (8)              8 words, little-endian, a bit a chunk that the map holds
 ///     garbage     died epoch (8), name         nothing
+///     pins        rule (8)                     PinRule
+///
+/// A database that is missing, because an older release made the environment, is made when it is opened.
 package final class MetadataStore {
     private let environment: Environment
-    private static let names = ["meta", "pages", "commits", "nodes", "allocation", "garbage"]
+    private static let names = ["meta", "pages", "commits", "nodes", "allocation", "garbage", "pins"]
     private let databases: [String: Database]
     /// Address space to begin with; it doubles when it is full.
     private static let mapBytes = 1 << 30
@@ -154,6 +157,16 @@ package final class MetadataStore {
         return records
     }
 
+    /// Every pin rule, by its id.
+    package func pins() throws(MetadataError) -> [PinRule] {
+        var rules: [PinRule] = []
+        for (key, value) in try rows(of: "pins") {
+            let id = PinRuleID(Self.number(key[0..<8]))
+            rules.append(try decoded { () throws(FormatError) in try PinRule(id: id, decoding: value) })
+        }
+        return rules
+    }
+
     // MARK: Writing
 
     /// Makes a batch durable, all of it or nothing.
@@ -201,19 +214,27 @@ package final class MetadataStore {
         }
         for record in batch.garbage { try transaction.put(Self.key(record), [], in: databases["garbage"]!) }
         for record in batch.deletedGarbage { try transaction.delete(Self.key(record), in: databases["garbage"]!) }
+        for (id, rule) in batch.pins {
+            if let rule {
+                try transaction.put(Self.key(id.rawValue), rule.encoded, in: databases["pins"]!)
+            } else {
+                try transaction.delete(Self.key(id.rawValue), in: databases["pins"]!)
+            }
+        }
         try transaction.commit()
     }
 
     /// The names of LMDB's files, for who has to begin anew.
     package static let fileNames = ["data.mdb", "lock.mdb"]
 
-    /// Forgets everything: the remote is read anew (an import, or a state that was given up).
+    /// Forgets everything but what users said of this machine's cache (the pins): the remote is read anew (an import,
+    /// or a state that was given up).
     ///
     /// - Parameter superblock: what stays, so that a crash from here on leaves a disk that is known.
     package func reset(keeping superblock: Superblock?) throws(MetadataError) {
         do throws(LMDBError) {
             let transaction = try environment.write()
-            for database in databases.values { try transaction.clear(database) }
+            for (name, database) in databases where name != "pins" { try transaction.clear(database) }
             if let superblock {
                 try transaction.put(Self.superblockKey, superblock.encoded, in: databases["meta"]!)
             }

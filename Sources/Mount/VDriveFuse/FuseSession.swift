@@ -41,12 +41,13 @@ package final class FuseSession: @unchecked Sendable {
     package static func mount(
         at directory: String,
         dataPlane: DataPlane,
-        diskName: String
+        diskName: String,
+        isReadOnly: Bool
     ) throws(FuseError) -> FuseSession {
         let made = FuseSession(directory: directory, dataPlane: dataPlane)
         let options =
             "fsname=vdrive:\(diskName),subtype=vdrive,allow_other,default_permissions,noatime,"
-            + "max_read=\(DataPlaneLimits.requestBytesMax)"
+            + "max_read=\(DataPlaneLimits.requestBytesMax)\(isReadOnly ? ",ro" : "")"
         var words: [UnsafeMutablePointer<CChar>?] = [strdup("vdrived"), strdup("-o"), strdup(options)]
         defer { for word in words { free(word) } }
         let session = words.withUnsafeMutableBufferPointer { words -> OpaquePointer? in

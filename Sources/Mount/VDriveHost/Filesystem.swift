@@ -88,6 +88,17 @@ package enum Filesystem: String, CaseIterable, Sendable {
         }
     }
 
+    /// For a device that takes no writes: as the filesystem is, its journal not replayed. Of a filesystem that is being
+    /// written elsewhere it shows what has left the journal; `fsfreeze` there leaves nothing in it. The same xfs may be
+    /// mounted a second time on the machine that writes it.
+    package var readOnlyOptions: [String] {
+        switch self {
+        case .ext4: ["ro", "noload"]
+        case .xfs: ["ro", "norecovery", "nouuid"]
+        case .none: ["ro"]
+        }
+    }
+
     /// mkfs and its options, without the device.
     ///
     /// For ext4: nothing is discarded, for the disk is new, and neither the journal nor the inode tables are written

@@ -35,6 +35,7 @@ package struct MountPoint: Hashable, Sendable {
     /// - Parameters:
     ///   - options: added behind those that `Filesystem.mountOptions` gives.
     ///   - discards: whether deleting files trims the disk at once; `fstrim` now and then does the same, cheaper.
+    ///   - isReadOnly: nothing is written to the device either: the journal is not replayed.
     /// - Throws: `busy` when something is mounted here already; `failed` with what mount says. Nothing stays mounted.
     package func mount(
         _ device: LoopDevice,
@@ -45,7 +46,9 @@ package struct MountPoint: Hashable, Sendable {
         on threads: BlockingThreads
     ) async throws(HostError) {
         precondition(filesystem != .none, "there is nothing to mount")
-        let all = filesystem.mountOptions + (discards ? ["discard"] : []) + (isReadOnly ? ["ro"] : []) + options
+        let all =
+            filesystem.mountOptions + (discards ? ["discard"] : []) + (isReadOnly ? filesystem.readOnlyOptions : [])
+            + options
         try await threads.run { () throws(HostError) in
             if let taken = try MountTable.current().entry(at: path) {
                 throw HostError(.busy, "\(taken.source) is mounted on \(path); unmount it, or choose another place.")

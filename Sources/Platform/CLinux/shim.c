@@ -131,6 +131,53 @@ int CLinux_extents(int descriptor, uint64_t start, int sync, CLinux_extent *exte
     return result;
 }
 
+// struct getbmapx of xfs_fs.h: offsets and lengths in units of 512 bytes; the first one of an array is the question.
+struct xfs_mapping {
+    int64_t offset;
+    int64_t block;
+    int64_t length;
+    int32_t count;
+    int32_t entries;
+    int32_t question_flags;
+    int32_t answer_flags;
+    int32_t unused[2];
+};
+_Static_assert(sizeof(struct xfs_mapping) == 48, "struct getbmapx");
+// The number carries the size of the older struct getbmap, 32 bytes.
+#define XFS_GETBMAPX _IOC(_IOC_READ | _IOC_WRITE, 'X', 56, 32)
+#define XFS_ATTRIBUTES 0x1
+#define XFS_NO_HOLES 0x10
+
+int CLinux_xfs_extents(
+    int descriptor, uint64_t start, int attributes, CLinux_extent *extents, uint32_t capacity) {
+    struct xfs_mapping *map = calloc(capacity + 1, sizeof(struct xfs_mapping));
+    if (map == NULL) return -ENOMEM;
+    map->offset = (int64_t)(start / 512);
+    // Not -1, which ends at the file's size: a directory keeps its index beyond that.
+    map->length = ((int64_t)1 << 54) - 1 - map->offset;
+    map->count = (int32_t)capacity + 1;
+    map->question_flags = XFS_NO_HOLES | (attributes ? XFS_ATTRIBUTES : 0);
+    int result = answer(ioctl(descriptor, XFS_GETBMAPX, map));
+    if (result >= 0) {
+        result = 0;
+        for (int32_t i = 1; i <= map->entries && i <= (int32_t)capacity; i++) {
+            if (map[i].block < 0) continue;
+            extents[result++] = (CLinux_extent){
+                (uint64_t)map[i].offset * 512, (uint64_t)map[i].block * 512, (uint64_t)map[i].length * 512, 0};
+        }
+    }
+    free(map);
+    return result;
+}
+
+int CLinux_sync_filesystem(int descriptor) {
+    return answer(syncfs(descriptor));
+}
+
+int CLinux_direct_flag(void) {
+    return O_DIRECT;
+}
+
 uint32_t CLinux_device_major(uint64_t device) {
     return major(device);
 }

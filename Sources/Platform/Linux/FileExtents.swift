@@ -22,10 +22,19 @@ package enum FileExtents {
 
         /// Whether the extent lies at `physical`: not unknown, delayed, encoded, inline or packed into a tail.
         package var hasLocation: Bool { flags & 0x70E == 0 }
+        /// Its bytes are in the page cache alone, and the filesystem has not chosen their place yet.
+        package var isDelayed: Bool { flags & 0x6 != 0 }
         /// Reserved, but never written: reads as zeros.
         package var isUnwritten: Bool { flags & 0x800 != 0 }
         /// The last one of the file.
         package var isLast: Bool { flags & 0x1 != 0 }
+    }
+
+    /// What of a file is asked for.
+    package enum Part: Sendable {
+        case content
+        /// Its extended attributes, as far as they lie outside of its inode.
+        case attributes
     }
 
     /// One call's worth; 32 bytes each.
@@ -40,14 +49,32 @@ package enum FileExtents {
     }
 
     package static func extents(of file: OpenFile, syncs: Bool = true) throws(Errno) -> [Extent] {
+        var extents: [Extent] = []
+        try collect(&extents) { (start, found) throws(Errno) in
+            try shimCall { CLinux_extents(file.descriptor, start, syncs ? 1 : 0, found, batch) }
+        }
+        return extents
+    }
+
+    /// The extents of a file or directory of xfs, in the order of the file: FIEMAP does not work on its directories.
+    /// What has no place yet is left out.
+    package static func extents(onXFS file: OpenFile, of part: Part = .content) throws(Errno) -> [Extent] {
+        var extents: [Extent] = []
+        try collect(&extents) { (start, found) throws(Errno) in
+            try shimCall { CLinux_xfs_extents(file.descriptor, start, part == .attributes ? 1 : 0, found, batch) }
+        }
+        return extents
+    }
+
+    private static func collect(
+        _ extents: inout [Extent],
+        _ ask: (UInt64, UnsafeMutablePointer<CLinux_extent>) throws(Errno) -> CInt
+    ) throws(Errno) {
         let found = UnsafeMutableBufferPointer<CLinux_extent>.allocate(capacity: Int(batch))
         defer { found.deallocate() }
-        var extents: [Extent] = []
         var start: UInt64 = 0
         while true {
-            let count = try shimCall {
-                CLinux_extents(file.descriptor, start, syncs ? 1 : 0, found.baseAddress, batch)
-            }
+            let count = try ask(start, found.baseAddress!)
             for extent in found[..<Int(count)] {
                 extents.append(
                     Extent(
@@ -58,7 +85,7 @@ package enum FileExtents {
                     )
                 )
             }
-            guard count > 0, let last = extents.last, !last.isLast else { return extents }
+            guard count > 0, let last = extents.last, !last.isLast else { return }
             start = last.logical + last.length
         }
     }

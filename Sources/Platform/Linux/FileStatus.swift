@@ -23,6 +23,10 @@ package struct FileStatus: Hashable, Sendable {
     package let allocatedBytes: UInt64
     /// Seconds since 1970.
     package let modifiedSeconds: Int
+    /// When the content or an attribute last changed, in nanoseconds since 1970.
+    package let changedNanoseconds: Int64
+    /// How many names the file has.
+    package let links: UInt64
 
     package init(_ raw: stat) {
         kind =
@@ -45,6 +49,8 @@ package struct FileStatus: Hashable, Sendable {
         // st_blocks counts in 512 bytes, whatever the filesystem's blocks are.
         allocatedBytes = UInt64(max(0, raw.st_blocks)) * 512
         modifiedSeconds = raw.st_mtim.tv_sec
+        changedNanoseconds = Int64(raw.st_ctim.tv_sec) * 1_000_000_000 + Int64(raw.st_ctim.tv_nsec)
+        links = UInt64(raw.st_nlink)
     }
 
     /// Looks at a path.

@@ -67,6 +67,20 @@ package final class OpenFile: Sendable {
         return bytes
     }
 
+    /// Reads from where the file stands to its end; also from a pipe.
+    package func readToEnd() throws(Errno) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            let filled = bytes.count
+            bytes.append(contentsOf: repeatElement(0, count: 64 * 1024))
+            let count = try systemCall {
+                bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress! + filled, $0.count - filled) }
+            }
+            bytes.removeLast(bytes.count - filled - count)
+            if count == 0 { return bytes }
+        }
+    }
+
     /// Writes the whole buffer.
     ///
     /// - Throws: for example `Errno.noSpace`; then any part of the buffer may have been written.
@@ -105,6 +119,11 @@ package final class OpenFile: Sendable {
     /// Makes bytes and all attributes durable: `fsync`; see `datasync` for what a failure means.
     package func sync() throws(Errno) {
         try systemCall { fsync(descriptor) }
+    }
+
+    /// Writes out all that the filesystem of this file holds in memory: `syncfs`.
+    package func syncFilesystem() throws(Errno) {
+        try shimCall { CLinux_sync_filesystem(descriptor) }
     }
 
     /// Starts to write dirty pages of the page cache in the background, without waiting and without a promise.

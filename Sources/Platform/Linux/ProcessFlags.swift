@@ -14,6 +14,9 @@ package enum ProcessFlags {
         guard isIOFlusher else { throw .invalidArgument }
     }
 
+    /// Takes the mark of `setIOFlusher` from the calling thread, which is inherited.
+    package static func clearIOFlusher() throws(Errno) { try shimCall { CLinux_set_io_flusher(0) } }
+
     /// Whether the calling thread is marked.
     package static var isIOFlusher: Bool { CLinux_get_io_flusher() == 1 }
 

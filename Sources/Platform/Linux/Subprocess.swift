@@ -87,42 +87,31 @@ package enum Subprocess {
     }
 }
 
-/// A program that runs, the pipe that it writes to, and the descriptor that becomes readable when it ends.
-private struct Child: ~Copyable {
-    private let process: pid_t
-    private let output: OpenFile
-    private let end: OpenFile
-
-    init(program: String, arguments: [String]) throws(Errno) {
-        var ends: [CInt] = [0, 0]
-        try shimCall { CLinux_pipe(&ends) }
-        let output = OpenFile(owning: ends[0])
-        // Closed when init returns: from then on only the child has it.
-        let input = OpenFile(owning: ends[1])
-        try systemCall { fcntl(output.descriptor, F_SETFL, O_NONBLOCK) }
-        let process = try Self.spawn(program: program, arguments: arguments, writingTo: input)
-        do {
-            end = OpenFile(owning: try shimCall { CLinux_open_process(process) })
-        } catch {
-            Glibc.kill(-process, SIGKILL)
-            waitpid(process, nil, 0)
-            throw error
-        }
-        self.process = process
-        self.output = output
-    }
-
-    private static func spawn(
-        program: String,
-        arguments: [String],
-        writingTo input: OpenFile
+extension Subprocess {
+    /// Starts a program in a process group of its own.
+    ///
+    /// - Parameters:
+    ///   - input: becomes its standard input; nil for `/dev/null`.
+    ///   - errors: nil for our own standard error.
+    ///   - environment: beside the search path, the C locale and UTC.
+    static func spawn(
+        _ program: String,
+        _ arguments: [String],
+        input: OpenFile? = nil,
+        output: OpenFile,
+        errors: OpenFile?,
+        environment: [String] = []
     ) throws(Errno) -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, input.descriptor, 1)
-        posix_spawn_file_actions_adddup2(&actions, input.descriptor, 2)
+        if let input {
+            posix_spawn_file_actions_adddup2(&actions, input.descriptor, 0)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        }
+        posix_spawn_file_actions_adddup2(&actions, output.descriptor, 1)
+        if let errors { posix_spawn_file_actions_adddup2(&actions, errors.descriptor, 2) }
         CLinux_spawn_closes_from(&actions, 3)
 
         var attributes = posix_spawnattr_t()
@@ -139,14 +128,40 @@ private struct Child: ~Copyable {
             Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP)
         )
 
-        let environment = ["PATH=\(Subprocess.searchFolders.joined(separator: ":"))", "LC_ALL=C", "TZ=UTC"]
+        let standard = ["PATH=\(Subprocess.searchFolders.joined(separator: ":"))", "LC_ALL=C", "TZ=UTC"]
         var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-        var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
+        var envp: [UnsafeMutablePointer<CChar>?] = (standard + environment).map { strdup($0) } + [nil]
         defer { for text in argv + envp { free(text) } }
         var process = pid_t()
         let answer = posix_spawn(&process, program, &actions, &attributes, &argv, &envp)
         guard answer == 0 else { throw Errno(rawValue: answer) }
         return process
+    }
+}
+
+/// A program that runs, the pipe that it writes to, and the descriptor that becomes readable when it ends.
+private struct Child: ~Copyable {
+    private let process: pid_t
+    private let output: OpenFile
+    private let end: OpenFile
+
+    init(program: String, arguments: [String]) throws(Errno) {
+        var ends: [CInt] = [0, 0]
+        try shimCall { CLinux_pipe(&ends) }
+        let output = OpenFile(owning: ends[0])
+        // Closed when init returns: from then on only the child has it.
+        let input = OpenFile(owning: ends[1])
+        try systemCall { fcntl(output.descriptor, F_SETFL, O_NONBLOCK) }
+        let process = try Subprocess.spawn(program, arguments, output: input, errors: input)
+        do {
+            end = OpenFile(owning: try shimCall { CLinux_open_process(process) })
+        } catch {
+            Glibc.kill(-process, SIGKILL)
+            waitpid(process, nil, 0)
+            throw error
+        }
+        self.process = process
+        self.output = output
     }
 
     /// Reads what the child writes, until it has ended; what grandchildren write later is not waited for.

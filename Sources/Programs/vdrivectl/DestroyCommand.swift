@@ -38,7 +38,7 @@ struct Destroy: ParsableCommand {
                 discardLocal: discardLocal ? true : nil
             ),
             what: "destroy \(name)",
-            options: job,
+            isBackground: job.background,
             as: output
         ) { result in
             let objects = "\(result.deletedObjects) \(result.deletedObjects == 1 ? "object" : "objects")"

@@ -133,6 +133,8 @@ struct Attach: ParsableCommand {
     var takeover = false
     @Flag(help: "Throw away changes of this machine that were not uploaded before another one wrote.")
     var discardLocal = false
+    @Flag(help: "Read the remote's state as it is now, beside whoever writes it; writes are refused.")
+    var readOnly = false
     @Option(help: "Make a new disk of such changes first, beside this one on the remote.")
     var keepLocalAs: String?
     @OptionGroup var job: JobOptions
@@ -142,6 +144,11 @@ struct Attach: ParsableCommand {
     func validate() throws {
         if discardLocal, keepLocalAs != nil {
             throw ValidationError("--discard-local and --keep-local-as exclude each other; choose one.")
+        }
+        if readOnly, takeover || discardLocal || keepLocalAs != nil {
+            throw ValidationError(
+                "--read-only changes nothing; leave out --takeover, --discard-local, --keep-local-as."
+            )
         }
     }
 
@@ -154,10 +161,11 @@ struct Attach: ParsableCommand {
                 filesystem: fs,
                 takeover: takeover ? true : nil,
                 discardLocal: discardLocal ? true : nil,
+                readOnly: readOnly ? true : nil,
                 keepLocalAs: keepLocalAs
             ),
             what: "attach \(name)",
-            options: job,
+            isBackground: job.background,
             as: output
         ) { status in
             "attached \(status.name) at \(status.mountPoint ?? status.image ?? "its image")"
@@ -180,7 +188,7 @@ struct Detach: ParsableCommand {
             DiskDetach.self,
             DiskNameParameters(name: name),
             what: "detach \(name)",
-            options: job,
+            isBackground: job.background,
             as: output
         ) { status in
             "detached \(status.name)"
@@ -203,36 +211,10 @@ struct Sync: ParsableCommand {
             DiskSync.self,
             DiskNameParameters(name: name),
             what: "sync \(name)",
-            options: job,
+            isBackground: job.background,
             as: output
         ) { status in
             "synced \(status.name)\(status.epoch.map { ", epoch \($0)" } ?? "")"
-        }
-    }
-}
-
-struct Cache: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "The cache.", subcommands: [Evict.self])
-
-    struct Evict: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Drops all cached data that is clean.")
-
-        @Argument(help: "The disk's name.") var name: String
-        @Flag(help: "Upload what is dirty first, and drop it too.") var wait = false
-        @OptionGroup var job: JobOptions
-        @OptionGroup var output: OutputOptions
-        @OptionGroup var connection: ConnectionOptions
-
-        func run() throws {
-            try connection.reportJob(
-                CacheEvict.self,
-                CacheEvict.Parameters(name: name, wait: wait),
-                what: "evict \(name)",
-                options: job,
-                as: output
-            ) { result in
-                "evicted \(ByteSize.text(result.evictedBytes)) of \(name)"
-            }
         }
     }
 }

@@ -10,12 +10,14 @@ struct JobOptions: ParsableArguments {
 extension ConnectionOptions {
     /// Starts a job, shows how far it comes, and prints its result.
     ///
-    /// - Parameter what: the command in two words, for the progress.
+    /// - Parameters:
+    ///   - what: the command in two words, for the progress.
+    ///   - isBackground: prints the job's id in place of its result.
     func reportJob<Method: LongMethod>(
         _ method: Method.Type,
         _ parameters: Method.Parameters,
         what: String,
-        options: JobOptions,
+        isBackground: Bool,
         as output: OutputOptions,
         _ sentence: (Method.Output) -> String
     ) throws {
@@ -23,7 +25,7 @@ extension ConnectionOptions {
         let start = JobsStart.Parameters(method: method.name.rawValue, params: try JSONValue(encoding: parameters))
         let answer = try connection.answer(to: JobsStart.self, start)
         var job = try ControlConnection.decode(JobsStart.self, from: answer)
-        guard !options.background else {
+        guard !isBackground else {
             print(output.json ? answer.text : job.id)
             return
         }

@@ -100,6 +100,7 @@ struct Status: ParsableCommand {
         add("device", disk.device)
         add("mounted at", disk.mountPoint)
         add("filesystem", disk.filesystem)
+        if disk.readOnly { add("access", "read-only") }
         add("size", ByteSize.text(disk.sizeBytes))
         add("chunk size", ByteSize.text(UInt64(disk.chunkBytes)))
         add("allocated", size(disk.allocatedBytes))

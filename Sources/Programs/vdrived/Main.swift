@@ -3,12 +3,14 @@ import Glibc
 import Linux
 import Logging
 import VDriveControl
+import VDriveHost
 import VDriveProtocol
 
 /// The daemon's entry.
 @main
 enum Main {
     static func main() async {
+        if CommandLine.arguments.dropFirst().first == PathProcess.argument { exit(PathProcess.main()) }
         ProcessSettings.withoutBacktraces()
         // First of all: the flags of a thread are inherited by those that it starts, and no other one exists yet.
         let warnings = ProcessSettings.apply()

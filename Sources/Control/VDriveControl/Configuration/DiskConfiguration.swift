@@ -1,5 +1,6 @@
 import Linux
 import TOMLKit
+package import VDriveEngine
 package import VDriveModel
 package import VDriveProtocol
 package import VDriveStore
@@ -15,16 +16,19 @@ package struct DiskConfiguration: Equatable, Sendable {
         static let remote = "remote"
         static let cacheDirectory = "cache-dir"
         static let cacheSize = "cache-size"
+        static let cacheSoft = "cache-soft"
+        static let cacheReserve = "cache-reserve"
         static let credentials = "credentials"
         static let durability = "durability"
         static let uploadInterval = "upload-interval"
         static let cachePolicy = "cache-policy"
         static let attach = "attach"
+        static let readOnly = "read-only"
         static let mount = "mount"
         static let filesystem = "fs"
         static let all: Set = [
-            name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, credentials, durability, uploadInterval,
-            cachePolicy, attach, mount, filesystem,
+            name, uuid, size, chunkSize, remote, cacheDirectory, cacheSize, cacheSoft, cacheReserve, credentials,
+            durability, uploadInterval, cachePolicy, attach, readOnly, mount, filesystem,
         ]
     }
 
@@ -39,8 +43,9 @@ package struct DiskConfiguration: Equatable, Sendable {
     package var remote: StoreURL
     /// Absolute.
     package var cacheDirectory: String
+    package var cacheLimits: CacheLimits
     /// The hard limit.
-    package var cacheBytes: UInt64
+    package var cacheBytes: UInt64 { cacheLimits.hardBytes }
     /// Nil: the remote asks for none.
     package var credentials: CredentialsSource?
     /// When an fsync is answered.
@@ -51,6 +56,8 @@ package struct DiskConfiguration: Equatable, Sendable {
     package var cachePolicy = CachePolicyChoice.s3fifo
     /// Whether the disk was attached when the daemon ended, and so is attached when it starts.
     package var isAttachedAtStart: Bool
+    /// Whether the last attach was one to be read alone.
+    package var isReadOnly = false
     /// Where the last attach mounted it.
     package var mountPoint: String?
     /// What the last attach found or made.
@@ -70,7 +77,7 @@ package struct DiskConfiguration: Equatable, Sendable {
         self.geometry = geometry
         self.remote = remote
         self.cacheDirectory = cacheDirectory
-        self.cacheBytes = cacheBytes
+        cacheLimits = CacheLimits(hardBytes: cacheBytes)
         self.credentials = credentials
         isAttachedAtStart = false
     }
@@ -94,12 +101,13 @@ package struct DiskConfiguration: Equatable, Sendable {
             throw table.error(at: Key.remote, error.message)
         }
         cacheDirectory = try table.required(Key.cacheDirectory, try table.string(Key.cacheDirectory))
-        cacheBytes = try table.required(Key.cacheSize, try table.bytes(Key.cacheSize))
+        cacheLimits = try Self.cacheLimits(in: table)
         credentials = try Self.credentials(in: table)
         durability = try Self.durability(in: table)
         uploadIntervalSeconds = try Self.uploadInterval(in: table)
         cachePolicy = try Self.cachePolicy(in: table)
         isAttachedAtStart = try table.bool(Key.attach) ?? false
+        isReadOnly = try table.bool(Key.readOnly) ?? false
         mountPoint = try table.string(Key.mount)
         filesystem = try Self.filesystem(in: table)
     }
@@ -114,11 +122,14 @@ package struct DiskConfiguration: Equatable, Sendable {
         table[Key.remote] = remote.redacted
         table[Key.cacheDirectory] = cacheDirectory
         table[Key.cacheSize] = TOMLInt(Int64(clamping: cacheBytes))
+        table[Key.cacheSoft] = TOMLInt(cacheLimits.softPercent)
+        table[Key.cacheReserve] = TOMLInt(cacheLimits.reservePercent)
         if let credentials { table[Key.credentials] = credentials.description }
         table[Key.durability] = durability.rawValue
         table[Key.uploadInterval] = uploadIntervalSeconds
         table[Key.cachePolicy] = cachePolicy.rawValue
         table[Key.attach] = isAttachedAtStart
+        if isReadOnly { table[Key.readOnly] = true }
         if let mountPoint { table[Key.mount] = mountPoint }
         if let filesystem { table[Key.filesystem] = filesystem.rawValue }
         return table.convert(to: .toml) + "\n"
@@ -150,6 +161,29 @@ package struct DiskConfiguration: Equatable, Sendable {
         } catch {
             throw table.error(at: Key.credentials, error.message)
         }
+    }
+
+    private static func cacheLimits(in table: StrictTable) throws(RPCError) -> CacheLimits {
+        var limits = CacheLimits(hardBytes: try table.required(Key.cacheSize, try table.bytes(Key.cacheSize)))
+        if let percent = try percent(Key.cacheSoft, CacheLimits.softPercents, in: table) {
+            limits.softPercent = percent
+        }
+        if let percent = try percent(Key.cacheReserve, CacheLimits.reservePercents, in: table) {
+            limits.reservePercent = percent
+        }
+        return limits
+    }
+
+    private static func percent(
+        _ key: String,
+        _ allowed: ClosedRange<Int>,
+        in table: StrictTable
+    ) throws(RPCError) -> Int? {
+        guard let number = try table.number(key) else { return nil }
+        guard let percent = Int(exactly: number), allowed.contains(percent) else {
+            throw table.error(at: key, "\(key) must be from \(allowed.lowerBound) to \(allowed.upperBound) percent.")
+        }
+        return percent
     }
 
     private static func durability(in table: StrictTable) throws(RPCError) -> DurabilityChoice {

@@ -27,6 +27,8 @@ struct AttachSequence: Sendable {
         var mountPoint: String
         /// What a user allows; nothing at the daemon's start.
         var intent = AttachIntent()
+        /// To be read alone: image, loop device and mount are read-only, too.
+        var isReadOnly = false
         /// A new disk for the local changes, should another machine have gone on without them.
         var keepLocalAs: DiskName?
     }
@@ -42,6 +44,11 @@ struct AttachSequence: Sendable {
 
     /// Long enough for a server that is being repaired to have its files back.
     private static let lostObjectPatience = Duration.seconds(15 * 60)
+    /// A search for files that waits for a remote which is away hears of it after the read deadline, five minutes.
+    private static let askerPatience = Duration.seconds(310)
+    /// What steers the cache hears at once that it is to end, and does after the request in flight.
+    private static let steeringPatience = Duration.seconds(60)
+    private static let hurriedPatience = Duration.seconds(3)
 
     // MARK: Up
 
@@ -81,7 +88,8 @@ struct AttachSequence: Sendable {
             volume = made
         }
         await disk.setDurability(durability)
-        return AttachedDisk(disk: disk, fuse: fuse, volume: volume, devices: devices)
+        let pins = volume.map { PinFollower(name: name, disk: disk, paths: $0.paths, logger: logger) }
+        return AttachedDisk(disk: disk, fuse: fuse, volume: volume, devices: devices, pins: pins)
     }
 
     /// What the engine opens a disk with.
@@ -90,6 +98,7 @@ struct AttachSequence: Sendable {
     func options(
         _ configuration: DiskConfiguration,
         _ intent: AttachIntent,
+        isReadOnly: Bool = false,
         for job: JobHandle?
     ) async throws(RPCError) -> DiskOptions {
         let store = try DiskMaker.store(
@@ -106,12 +115,13 @@ struct AttachSequence: Sendable {
             store: store,
             cacheDirectory: configuration.cacheDirectory,
             stateDirectory: stateDirectory,
-            cacheBytes: configuration.cacheBytes,
+            limits: configuration.cacheLimits,
             durability: .local,
             uploadInterval: .seconds(configuration.uploadIntervalSeconds),
             cachePolicy: CachePolicy(configuration.cachePolicy),
             lostObjectPatience: Self.lostObjectPatience,
             intent: intent,
+            isReadOnly: isReadOnly,
             logger: logger,
             softwareVersion: "vdrived \(DaemonVersion.release)",
             report: reporter(of: configuration.name, for: job),
@@ -127,7 +137,7 @@ struct AttachSequence: Sendable {
 
     private func openDisk(_ plan: Plan, _ job: JobHandle) async throws(RPCError) -> Disk {
         let configuration = plan.configuration
-        let options = try await options(configuration, plan.intent, for: job)
+        let options = try await options(configuration, plan.intent, isReadOnly: plan.isReadOnly, for: job)
         let disk: Disk
         do throws(DiskError) {
             disk = try await Disk.attach(options)
@@ -150,25 +160,28 @@ struct AttachSequence: Sendable {
         image: String,
         undo: inout UndoList
     ) async throws(RPCError) -> AttachedDisk.Volume {
-        let loop = try await host.attachLoop(image: image)
+        let loop = try await host.attachLoop(image: image, isReadOnly: plan.isReadOnly)
         undo.add("detach the loop device") { try await host.detachLoop(loop) }
         let filesystem = try await host.prepareFilesystem(
             on: loop,
             wanted: plan.filesystem,
-            name: plan.configuration.name
+            name: plan.configuration.name,
+            isReadOnly: plan.isReadOnly
         )
         let isOurs = !Directory.exists(plan.mountPoint)
         if isOurs {
             try await host.makeFolder(plan.mountPoint, mode: 0o755)
             undo.add("remove the mount point") { try Directory.removeEmpty(plan.mountPoint) }
         }
-        try await host.mount(loop, filesystem: filesystem, at: plan.mountPoint)
+        try await host.mount(loop, filesystem: filesystem, at: plan.mountPoint, isReadOnly: plan.isReadOnly)
         undo.add("unmount") { try await host.unmount(plan.mountPoint) }
         return AttachedDisk.Volume(
             loop: loop,
             filesystem: filesystem,
             mountPoint: plan.mountPoint,
-            isMountPointOurs: isOurs
+            isMountPointOurs: isOurs,
+            isReadOnly: plan.isReadOnly,
+            paths: PathAsker(mountPoint: plan.mountPoint, device: loop, filesystem: filesystem.filesystem)
         )
     }
 
@@ -185,16 +198,19 @@ struct AttachSequence: Sendable {
         await attached.disk.leave()
         do throws(RPCError) {
             if let volume = attached.volume {
+                await volume.paths.pause(patience: Self.askerPatience)
                 try await release(volume)
             } else {
                 // Somebody may have the bare image open: a virtual machine, or a loop device of their own.
                 try await host.releaseImage(attached.fuse)
             }
         } catch {
+            attached.volume?.paths.resume()
             await attached.disk.stay()
             throw error
         }
         await host.unmountImage(attached.fuse)
+        await attached.steering.close(patience: Self.steeringPatience)
         job.report(phase: "uploading what is not on the remote yet")
         return await attached.disk.reportingUploads(to: job) { await close(attached) }
     }
@@ -204,7 +220,12 @@ struct AttachSequence: Sendable {
         do throws(RPCError) {
             try await host.detachLoop(volume.loop)
         } catch {
-            try await host.mount(volume.loop, filesystem: volume.filesystem, at: volume.mountPoint)
+            try await host.mount(
+                volume.loop,
+                filesystem: volume.filesystem,
+                at: volume.mountPoint,
+                isReadOnly: volume.isReadOnly
+            )
             throw error
         }
         if volume.isMountPointOurs { try? Directory.removeEmpty(volume.mountPoint) }
@@ -247,6 +268,7 @@ struct AttachSequence: Sendable {
 
     private func takeOut(_ attached: AttachedDisk) async {
         if let volume = attached.volume {
+            await volume.paths.pause(patience: Self.hurriedPatience)
             do throws(RPCError) {
                 try await host.forceUnmount(volume.mountPoint)
                 try await host.detachLoop(volume.loop)
@@ -256,6 +278,7 @@ struct AttachSequence: Sendable {
             if volume.isMountPointOurs { try? Directory.removeEmpty(volume.mountPoint) }
         }
         await host.unmountImage(attached.fuse)
+        await attached.steering.close(patience: Self.steeringPatience)
     }
 
     private func wait(until isHurried: @escaping @Sendable () async -> Bool) async {

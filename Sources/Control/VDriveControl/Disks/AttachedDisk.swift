@@ -11,6 +11,10 @@ struct AttachedDisk: Sendable {
     let volume: Volume?
     /// The kernel's device numbers of what the disk shows; see `PlaceCheck`.
     let devices: Set<UInt64>
+    /// Who works with the disk beside its users.
+    let steering = Steering()
+    /// Nil for a bare image.
+    let pins: PinFollower?
 
     /// The part from the image up to the user's mount point.
     struct Volume: Sendable {
@@ -19,6 +23,9 @@ struct AttachedDisk: Sendable {
         let mountPoint: String
         /// Whether the folder came into being for this mount, and goes with it.
         let isMountPointOurs: Bool
+        let isReadOnly: Bool
+        /// Tells where its files lie.
+        let paths: PathAsker
     }
 
     var filesystem: FilesystemChoice { volume?.filesystem ?? .none }

@@ -9,7 +9,7 @@ import VDriveStore
 /// Makes a disk known to this machine, new or from its remote; what fails half-way leaves nothing behind.
 struct DiskMaker: Sendable {
     /// A cache below this thrashes with every request; the engine needs a few chunks in flight.
-    private static let cacheChunksMin: UInt64 = 4
+    static let cacheChunksMin: UInt64 = 4
 
     let layout: StateLayout
     let daemonUser: UInt32
@@ -131,7 +131,8 @@ struct DiskMaker: Sendable {
         }
     }
 
-    private static func check(_ cacheBytes: UInt64, _ geometry: DiskGeometry) throws(RPCError) {
+    /// - Throws: `invalidParams` for a cache size that cannot be.
+    static func check(_ cacheBytes: UInt64, _ geometry: DiskGeometry) throws(RPCError) {
         let least = cacheChunksMin * UInt64(geometry.chunkBytes)
         guard cacheBytes >= least, cacheBytes <= DiskGeometry.diskBytesMax else {
             throw RPCError(

@@ -21,6 +21,14 @@ extension DiskRegistry {
         if params.discardLocal == true, params.keepLocalAs != nil {
             throw RPCError(.invalidParams, "discardLocal and keepLocalAs exclude each other; choose one.")
         }
+        let isReadOnly = params.readOnly ?? false
+        guard !isReadOnly || (params.takeover != true && params.discardLocal != true && params.keepLocalAs == nil)
+        else {
+            throw RPCError(
+                .invalidParams,
+                "readOnly changes nothing, here or on the remote; leave out takeover, discardLocal and keepLocalAs."
+            )
+        }
         var keepLocalAs: DiskName?
         if let text = params.keepLocalAs { keepLocalAs = try DiskName(text) }
         let filesystem = params.filesystem ?? configuration.filesystem
@@ -39,6 +47,7 @@ extension DiskRegistry {
                 takesOver: params.takeover ?? false,
                 discardsLocal: params.discardLocal ?? false
             ),
+            isReadOnly: isReadOnly,
             keepLocalAs: keepLocalAs
         )
     }
@@ -70,6 +79,9 @@ extension DiskRegistry {
             entries[name]?.trouble = nil
             // What it told before was of a disk that was not attached yet.
             addWork.yield { await self.lookAtFailure(of: name) }
+            if let pins = attached.pins {
+                addWork.yield { try? await attached.steering.run { () async throws(RPCError) in await pins.run() } }
+            }
             logger.info("disk attached", metadata: ["disk": "\(name)", "image": "\(attached.fuse.imagePath)"])
             try remember(name, isAttached: true, attached: attached)
         } catch {
@@ -157,8 +169,10 @@ extension DiskRegistry {
         }
         let fitsFilesystem = params.filesystem == nil || params.filesystem == attached.filesystem
         let fitsMount = params.mountPoint == nil || plan.mountPoint == attached.volume?.mountPoint
-        guard fitsFilesystem, fitsMount else {
-            let place = attached.volume.map { "at \($0.mountPoint) as \($0.filesystem.rawValue)" } ?? "as a bare image"
+        let fitsAccess = params.readOnly == nil || params.readOnly == snapshot.isReadOnly
+        guard fitsFilesystem, fitsMount, fitsAccess else {
+            var place = attached.volume.map { "at \($0.mountPoint) as \($0.filesystem.rawValue)" } ?? "as a bare image"
+            place += snapshot.isReadOnly ? ", to be read," : ", to be written,"
             throw RPCError(.refused, "The disk \(name) is attached \(place) already; detach it first.")
         }
     }
@@ -205,6 +219,7 @@ extension DiskRegistry {
         guard var configuration = entries[name]?.configuration else { return }
         configuration.isAttachedAtStart = isAttached
         if let attached {
+            configuration.isReadOnly = attached.disk.isReadOnly
             configuration.filesystem = attached.filesystem
             configuration.mountPoint = attached.volume?.mountPoint ?? configuration.mountPoint
         }

@@ -46,7 +46,8 @@ extension DiskRegistry {
             let plan = AttachSequence.Plan(
                 configuration: entry.configuration,
                 filesystem: entry.configuration.filesystem,
-                mountPoint: entry.configuration.mountPoint ?? "/mnt/\(name)"
+                mountPoint: entry.configuration.mountPoint ?? "/mnt/\(name)",
+                isReadOnly: entry.configuration.isReadOnly
             )
             do throws(RPCError) {
                 return try await jobs.track(.diskAttach, disk: name.text) { (job) throws(RPCError) in

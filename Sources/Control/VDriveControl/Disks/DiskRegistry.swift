@@ -118,9 +118,12 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     }
 
     /// The disk, when it is in use.
-    func attachedDisk(_ name: DiskName) throws(RPCError) -> Disk {
+    func attachedDisk(_ name: DiskName) throws(RPCError) -> Disk { try attached(name).disk }
+
+    /// The disk and what it holds, when it is in use.
+    func attached(_ name: DiskName) throws(RPCError) -> AttachedDisk {
         switch try entry(name).phase {
-        case .attached(let attached): return attached.disk
+        case .attached(let attached): return attached
         case .detached: throw RPCError(.refused, "The disk \(name) is not attached; attach it first.")
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached; wait until it is.")
         case .detaching: throw RPCError(.busy, "The disk \(name) is being detached.")
@@ -219,6 +222,8 @@ package actor DiskRegistry: Service, CustomStringConvertible {
             }
         }
         try await sync(disk, job)
+        // What was written may have its place only since.
+        if case .attached(let attached) = try entry(name).phase { attached.pins?.wake() }
         return try await status(of: name)
     }
 

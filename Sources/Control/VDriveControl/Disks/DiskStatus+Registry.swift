@@ -32,10 +32,11 @@ extension DiskStatus {
         case .detached, .attaching, .destroying: break
         }
         guard let snapshot else { return }
+        readOnly = snapshot.isReadOnly
         term = snapshot.term.rawValue
         epoch = snapshot.epoch.rawValue
         cache = Cache(
-            limitBytes: snapshot.limitBytes,
+            limitBytes: snapshot.limits.hardBytes,
             usedBytes: snapshot.usedBytes,
             dirtyBytes: snapshot.dirtyBytes
         )

@@ -94,7 +94,12 @@ package struct Host: Sendable {
     func mountImage(at directory: String, disk: Disk, name: DiskName) async throws(RPCError) -> FuseSession {
         try await threads.run { () throws(RPCError) in
             do throws(FuseError) {
-                return try FuseSession.mount(at: directory, dataPlane: disk.dataPlane, diskName: name.text)
+                return try FuseSession.mount(
+                    at: directory,
+                    dataPlane: disk.dataPlane,
+                    diskName: name.text,
+                    isReadOnly: disk.isReadOnly
+                )
             } catch {
                 throw RPCError(.fixConfiguration, error.message)
             }
@@ -116,9 +121,9 @@ package struct Host: Sendable {
 
     // MARK: The volume
 
-    func attachLoop(image: String) async throws(RPCError) -> LoopDevice {
+    func attachLoop(image: String, isReadOnly: Bool) async throws(RPCError) -> LoopDevice {
         try await asking { () throws(HostError) in
-            let loop = try await LoopDevice.attach(backingFile: image, on: threads)
+            let loop = try await LoopDevice.attach(backingFile: image, isReadOnly: isReadOnly, on: threads)
             // Tuning is for speed alone: a kernel that refuses it still serves.
             try? await threads.run { () throws(HostError) in
                 try loop.setReadAhead(kibibytes: Self.readAheadKibibytes)
@@ -139,11 +144,12 @@ package struct Host: Sendable {
     func prepareFilesystem(
         on loop: LoopDevice,
         wanted: FilesystemChoice?,
-        name: DiskName
+        name: DiskName,
+        isReadOnly: Bool
     ) async throws(RPCError) -> FilesystemChoice {
         try await asking { () throws(HostError) in
             let content = try await Filesystem.detect(loop, on: threads)
-            if content == .empty {
+            if content == .empty, !isReadOnly {
                 let choice = wanted ?? .ext4
                 try await choice.filesystem.format(loop, name: name.text, on: threads)
                 return choice
@@ -153,6 +159,13 @@ package struct Host: Sendable {
             {
                 return found
             }
+            if content == .empty {
+                throw HostError(
+                    .notEmpty(content),
+                    "The disk \(name) holds no filesystem yet, and read-only none is made; attach it with the "
+                        + "filesystem none for the bare image, or to be written."
+                )
+            }
             throw HostError(
                 .notEmpty(content),
                 "The disk \(name) holds \(content), which is never formatted over; "
@@ -161,9 +174,19 @@ package struct Host: Sendable {
         }
     }
 
-    func mount(_ loop: LoopDevice, filesystem: FilesystemChoice, at path: String) async throws(RPCError) {
+    func mount(
+        _ loop: LoopDevice,
+        filesystem: FilesystemChoice,
+        at path: String,
+        isReadOnly: Bool
+    ) async throws(RPCError) {
         try await asking { () throws(HostError) in
-            try await MountPoint(path).mount(loop, as: filesystem.filesystem, on: threads)
+            try await MountPoint(path).mount(
+                loop,
+                as: filesystem.filesystem,
+                isReadOnly: isReadOnly,
+                on: threads
+            )
         }
     }
 
@@ -204,7 +227,7 @@ package struct Host: Sendable {
 }
 
 extension FilesystemChoice {
-    fileprivate var filesystem: Filesystem {
+    var filesystem: Filesystem {
         switch self {
         case .ext4: .ext4
         case .xfs: .xfs

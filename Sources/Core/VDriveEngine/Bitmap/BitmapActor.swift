@@ -154,17 +154,25 @@ actor BitmapActor {
     }
 
     enum Search: Sendable {
-        case found(ChunkIndex?)
+        case found([ChunkIndex])
         case needs(NodeReference)
     }
 
-    func firstAllocated(from chunk: ChunkIndex) throws(DiskError) -> Search {
+    /// The chunks of a stretch that have an object, in order: the first `limit` of them.
+    func allocated(in stretch: Range<ChunkIndex>, limit: Int) -> Search {
+        var found: [ChunkIndex] = []
+        var next = stretch.lowerBound
         do throws(MapState.NeedsNode) {
-            return .found(
-                try map.firstAllocated(from: chunk) { (reference) throws(MapState.NeedsNode) in
+            while found.count < limit, next < stretch.upperBound {
+                let rest = next..<stretch.upperBound
+                let chunk = try map.firstAllocated(in: rest) { (reference) throws(MapState.NeedsNode) in
                     try node(reference)
                 }
-            )
+                guard let chunk else { break }
+                found.append(chunk)
+                next = ChunkIndex(chunk.rawValue + 1)
+            }
+            return .found(found)
         } catch {
             return .needs(error.reference)
         }
@@ -277,10 +285,27 @@ actor BitmapActor {
     }
 
     /// Ordering rule 2: records are taken away durably before their holes are punched. Removals need no fdatasync.
-    func forget(_ chunks: [ChunkIndex]) throws(DiskError) {
+    ///
+    /// - Parameters:
+    ///   - chunks: forgotten whole.
+    ///   - pages: clean pages to forget of other chunks. What is recorded of them beside these pages stays as it is:
+    ///     pages that came since may have seen no fdatasync yet (rule 3).
+    func forget(_ chunks: [ChunkIndex], pages: [ChunkIndex: PageSet] = [:]) throws(DiskError) {
         var batch = MetadataBatch()
         for chunk in chunks { batch.record(chunk, nil) }
+        for (chunk, leaving) in pages {
+            guard var record = try metadata({ () throws(MetadataError) in try opened.page(chunk) }) else { continue }
+            precondition(record.dirty.intersection(leaving).isEmpty, "a dirty page of \(chunk) is to be forgotten")
+            record.present = record.present.subtracting(leaving)
+            batch.record(chunk, record.present.isEmpty && !record.isDirty ? nil : record)
+        }
         try applyPending(batch)
+    }
+
+    /// The rules that say what stays in the cache, by their creation.
+    func pinRules() throws(DiskError) -> [PinRule] {
+        try metadata { () throws(MetadataError) in try opened.pins() }
+            .sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
     }
 
     /// Records what touches no pages.
@@ -341,11 +366,11 @@ actor BitmapActor {
     ///
     /// - Parameters:
     ///   - isClean: everything is recorded: the next start need not check anything (ordering rule 3).
-    ///   - isReleased: the term was given back.
-    func noteStop(isClean: Bool, isReleased: Bool) throws(DiskError) {
+    ///   - isReleased: the term was given back; nil leaves what is noted of it.
+    func noteStop(isClean: Bool, isReleased: Bool?) throws(DiskError) {
         guard var superblock else { return }
         superblock.isClean = isClean
-        superblock.isReleased = isReleased
+        if let isReleased { superblock.isReleased = isReleased }
         var batch = MetadataBatch()
         batch.superblock = superblock
         try applyPending(batch)

@@ -23,7 +23,8 @@ struct MapState {
     private(set) var checkpoint: Checkpoint?
     /// Entries that commits since the checkpoint changed; nil inside is a trimmed chunk.
     private(set) var changes: [ChunkIndex: MapEntry?] = [:]
-    private var sortedChanges: [ChunkIndex] = []
+    /// Those of `changes` that have an object, in order.
+    private var sortedAllocated: [ChunkIndex] = []
     private(set) var commitsSinceCheckpoint = 0
 
     init(shape: MapShape) { self.shape = shape }
@@ -39,12 +40,12 @@ struct MapState {
             changes = [:]
             commitsSinceCheckpoint = 0
             if new.epoch == commit.version.epoch {
-                sortedChanges = []
+                sortedAllocated = []
                 return
             }
         }
         for change in commit.entries { changes.updateValue(change.entry, forKey: change.chunk) }
-        sortedChanges = changes.keys.sorted()
+        sortedAllocated = changes.filter { $0.value != nil }.keys.sorted()
     }
 
     func entry(of chunk: ChunkIndex, _ node: Source) throws(NeedsNode) -> MapEntry? {
@@ -69,35 +70,41 @@ struct MapState {
         }
     }
 
-    /// The first chunk at or after `start` that has an object.
-    func firstAllocated(from start: ChunkIndex, _ node: Source) throws(NeedsNode) -> ChunkIndex? {
-        let changed = firstChangedAllocated(from: start)
+    /// The first chunk of a stretch that has an object. Nodes beyond the stretch are not asked for.
+    func firstAllocated(in stretch: Range<ChunkIndex>, _ node: Source) throws(NeedsNode) -> ChunkIndex? {
+        let changed = firstChangedAllocated(in: stretch)
         guard let checkpoint else { return changed }
         let root = NodeReference(level: checkpoint.levels - 1, index: 0, version: checkpoint.root)
-        let inTree = try firstInTree(root, from: start.rawValue, node)
-        return [changed, inTree].compactMap { $0 }.min()
+        let end = changed ?? stretch.upperBound
+        guard stretch.lowerBound < end else { return changed }
+        return try firstInTree(root, stretch.lowerBound.rawValue..<end.rawValue, node) ?? changed
     }
 
-    private func firstChangedAllocated(from start: ChunkIndex) -> ChunkIndex? {
+    private func firstChangedAllocated(in stretch: Range<ChunkIndex>) -> ChunkIndex? {
         var low = 0
-        var high = sortedChanges.count
+        var high = sortedAllocated.count
         while low < high {
             let middle = (low + high) / 2
-            if sortedChanges[middle] < start { low = middle + 1 } else { high = middle }
+            if sortedAllocated[middle] < stretch.lowerBound { low = middle + 1 } else { high = middle }
         }
-        return sortedChanges[low...].first { changes[$0]! != nil }
+        guard low < sortedAllocated.count, sortedAllocated[low] < stretch.upperBound else { return nil }
+        return sortedAllocated[low]
     }
 
-    private func firstInTree(_ reference: NodeReference, from start: UInt64, _ node: Source) throws(NeedsNode)
+    private func firstInTree(_ reference: NodeReference, _ stretch: Range<UInt64>, _ node: Source) throws(NeedsNode)
         -> ChunkIndex?
     {
         let covered = shape.chunks(ofNode: reference.index, level: reference.level)
-        guard start < covered.upperBound else { return nil }
-        let first = shape.slot(of: ChunkIndex(max(start, covered.lowerBound)), level: reference.level)
+        guard covered.overlaps(stretch) else { return nil }
+        let first = shape.slot(
+            of: ChunkIndex(max(stretch.lowerBound, covered.lowerBound)),
+            level: reference.level
+        )
         switch try node(reference).slots {
         case .chunks(let entries):
             for slot in first..<MapShape.slotsPerNode where entries[slot] != nil {
                 let chunk = ChunkIndex(covered.lowerBound + UInt64(slot))
+                if chunk.rawValue >= stretch.upperBound { return nil }
                 if changes[chunk] == nil { return chunk }
             }
         case .nodes(let children):
@@ -108,7 +115,7 @@ struct MapState {
                     index: reference.index * UInt64(MapShape.slotsPerNode) + UInt64(slot),
                     version: child.version
                 )
-                if let found = try firstInTree(below, from: start, node) { return found }
+                if let found = try firstInTree(below, stretch, node) { return found }
             }
         }
         return nil

@@ -12,6 +12,8 @@ extension CacheActor {
         case read
         /// Nobody waits for them: given up where there is no room.
         case readAhead
+        /// Somebody asked for them to be brought in: says so where there is no room.
+        case prefetch
     }
 
     /// The bytes of a part of a chunk, verified, from the remote; pages that are in the cache from there.

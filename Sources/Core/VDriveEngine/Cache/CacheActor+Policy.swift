@@ -12,18 +12,20 @@ extension CacheActor {
         // The recency is all that one policy can tell another; it is in the words.
         let chunks = policy.chunks.map { (tick: lastAccess($0), chunk: $0) }
         policyChoice = choice
-        policy = choice.make(cacheBytes: limitBytes, chunkBytes: geometry.chunkBytes)
+        policy = choice.make(cacheBytes: limits.hardBytes, chunkBytes: geometry.chunkBytes)
         for (_, chunk) in chunks.sorted(by: { ($0.tick, $0.chunk) < ($1.tick, $1.chunk) }) { adopt(chunk) }
     }
 
-    /// A chunk is clean and resident: newly, again, or with more pages.
+    /// A chunk is clean and resident: newly, again, or with other pages or other pins.
     func admit(_ chunk: ChunkIndex) {
-        policy.admit(chunk, pages: residentPages(plane.table.load(chunk)), tick: lastAccess(chunk))
+        guard let pages = loosePages(chunk) else { return policy.remove(chunk) }
+        policy.admit(chunk, pages: pages, tick: lastAccess(chunk))
     }
 
     /// A clean resident chunk that another run left, or another policy.
     func adopt(_ chunk: ChunkIndex) {
-        policy.adopt(chunk, pages: residentPages(plane.table.load(chunk)), tick: lastAccess(chunk))
+        guard let pages = loosePages(chunk) else { return }
+        policy.adopt(chunk, pages: pages, tick: lastAccess(chunk))
     }
 
     /// What the policy chose, in its order, and what stays after all.
@@ -35,10 +37,6 @@ extension CacheActor {
     func begin(_ chunk: ChunkIndex) {
         let tick = plane.clock.load(ordering: .relaxed)
         plane.table.update(chunk) { $0.begun(tick: tick) }
-    }
-
-    func residentPages(_ word: ChunkWord) -> Int {
-        word.presence == .full ? geometry.pagesPerChunk : plane.pages.present(word.slot).count
     }
 
     func takeUses(_ chunk: ChunkIndex) -> Int {

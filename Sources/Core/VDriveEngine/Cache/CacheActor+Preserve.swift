@@ -94,12 +94,17 @@ extension CacheActor {
 
     /// Copies a closed chunk's sealed pages into a file, sharing blocks where the filesystem can.
     private func copyAside(_ chunk: ChunkIndex, _ sealed: KeptPages) async throws(DiskError) -> OutboxCopy {
+        let pages = sealed.present.count
+        // The lock is held: room is waited for without it.
+        guard reserve(pages) else { throw DiskError(.busy, "There is no room for a copy of \(chunk).") }
+        var used = 0
+        defer { release(pages: pages, used: used) }
         let cache = plane.cache
         let start = geometry.offset(of: chunk)
         let path = "\(outboxDirectory)/\(hexadecimal(chunk.rawValue, digits: 9))"
         let bytes = UInt64(geometry.chunkBytes)
         do throws(Errno) {
-            return try await onDisk { () throws(Errno) in
+            let copy = try await onDisk { () throws(Errno) in
                 try Faults.atBlocking(.preserveBeforeCopy)
                 let file = try OpenFile.open(path, flags: O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
                 // The file lives as long as its descriptor: nothing to clean up after a crash.
@@ -120,6 +125,9 @@ extension CacheActor {
                 try Faults.atBlocking(.preserveAfterCopy)
                 return OutboxCopy(file: file, present: sealed.present)
             }
+            used = pages
+            outboxPages += pages
+            return copy
         } catch {
             throw writeTrouble(error, "could not take a copy of a sealed chunk")
         }

@@ -56,6 +56,12 @@ extension CacheActor {
                 await waitForSpace(pages: touched.count)
             case .read: if let buffer = try await bypass(part) { return .bypassed(buffer) }
             case .readAhead: throw DiskError(.retry, "There is no room to read ahead.")
+            case .prefetch:
+                throw broken
+                    ?? DiskError(
+                        .outOfSpace,
+                        "There is no room in the cache at \(plane.cache.directory): what is in it is dirty or pinned."
+                    )
             }
         }
     }
@@ -137,7 +143,6 @@ extension CacheActor {
         case .partial:
             await close(chunk)
             changed.insert(chunk)
-            defer { if !word.isDirty { admit(chunk) } }
             if word.isDirty {
                 plane.pages.insert(word.slot, 0..<geometry.pagesPerChunk, dirty: false)
             } else {
@@ -145,6 +150,7 @@ extension CacheActor {
             }
             let slot = word.isDirty ? word.slot : 0
             plane.table.update(chunk) { $0.becoming(.full, dirty: word.isDirty, slot: slot).closing(false) }
+            if !word.isDirty { admit(chunk) }
         case .unknown, .hole, .full: break
         }
     }
@@ -347,7 +353,7 @@ extension CacheActor {
         )
         await lockRecording()
         defer { recording.release() }
-        try await forgetAndPunch([chunk])
+        try await forgetAndPunch([Leaving(chunk: chunk, pages: nil)])
         unverified.remove(chunk)
     }
 

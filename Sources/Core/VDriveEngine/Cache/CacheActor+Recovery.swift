@@ -12,8 +12,10 @@ extension CacheActor {
     ///   - isClean: the last stop recorded everything; otherwise clean chunks are checked or dropped, dirty ones are
     ///     true as recorded, and the rest of the cache is punched.
     ///   - dropsClean: another machine has written since: nothing clean is kept.
+    ///   - rules: what earlier runs were told to pin.
     func recover(
         _ records: [(ChunkIndex, PageRecord)],
+        pinning rules: [PinRule],
         isClean: Bool,
         dropsClean: Bool
     ) async throws(DiskError) {
@@ -28,6 +30,9 @@ extension CacheActor {
         } catch {
             throw DiskError(.configuration, "The cache at \(plane.cache.directory) cannot be opened: \(error).")
         }
+        // The limit in force decides what may be pinned.
+        await recount()
+        adoptPins(rules)
         var kept: [ChunkIndex: PageRecord] = [:]
         var dropped: [ChunkIndex] = []
         for (chunk, record) in records {
@@ -148,14 +153,17 @@ extension CacheActor {
             precondition(plane.pages.chunk(word.slot) == chunk, "\(chunk) has somebody else's page set")
         }
         for chunk in sealed.keys { precondition(dirty.contains(chunk), "\(chunk) is sealed but not dirty") }
+        precondition(trimmed.isSubset(of: dirty), "a chunk counts as trimmed that is not dirty")
         precondition(
             sealedDirty.keys.allSatisfy { sealed[$0] != nil },
             "pages are noted as sealed of a chunk that is not"
         )
         let choosable = Set(policy.chunks)
-        for chunk in choosable.union(recorded) where !locks.isHeld(chunk) && !unverified.contains(chunk) {
+        var chunks = choosable.union(recorded)
+        pins.forEachChunk { chunks.insert($0) }
+        for chunk in chunks where !locks.isHeld(chunk) && !unverified.contains(chunk) {
             let word = plane.table.load(chunk)
-            let mayGo = word.isResident && !word.isDirty
+            let mayGo = word.isResident && !word.isDirty && loosePages(chunk) != nil
             precondition(choosable.contains(chunk) == mayGo, "\(chunk) and the cache policy do not know each other")
         }
     }

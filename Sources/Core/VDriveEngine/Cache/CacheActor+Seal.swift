@@ -58,6 +58,13 @@ extension CacheActor {
         case .captured, nil: preconditionFailure("\(chunk) is not to be captured")
         }
         defer { if copy == nil { open(chunk) } }
+        if trimmed.contains(chunk) {
+            if case .waiting? = sealed[chunk], present.isFull, await isHole(chunk) {
+                sealed[chunk] = .captured
+                return CapturedChunk(chunk: chunk, buffer: nil, present: present)
+            }
+            trimmed.remove(chunk)
+        }
         let buffer = ChunkBuffer(count: geometry.chunkBytes)
         let cache = plane.cache
         let start = geometry.offset(of: chunk)
@@ -82,12 +89,30 @@ extension CacheActor {
             buffer.bytes.baseAddress!.advanced(by: page * DiskGeometry.pageBytes)
                 .copyMemory(from: bytes.bytes.baseAddress!, byteCount: DiskGeometry.pageBytes)
         }
-        if case .overwritten? = sealed[chunk] {
+        switch sealed[chunk] {
+        case .overwritten?:
             keptPages -= kept.count
             enterCurrentEpoch(chunk, slot)
+        case .preserved?: giveBackCopy(of: present)
+        case .waiting?, .captured?, nil: break
         }
         sealed[chunk] = .captured
         return CapturedChunk(chunk: chunk, buffer: buffer, present: present)
+    }
+
+    /// Whether a trimmed chunk that nobody can write now has no bytes in the cache file. A file that cannot be asked
+    /// is read, and gives the error.
+    private func isHole(_ chunk: ChunkIndex) async -> Bool {
+        let cache = plane.cache
+        let start = geometry.offset(of: chunk)
+        let count = geometry.chunkBytes
+        return (try? await onDisk { () throws(Errno) in try cache.isHole(at: start, count: count) }) ?? false
+    }
+
+    /// The copy's file goes with its last reader.
+    private func giveBackCopy(of pages: PageSet) {
+        outboxPages -= pages.count
+        plane.counters.freePages.add(pages.count, ordering: .relaxed)
     }
 
     /// The epoch's commit counts: LMDB learns it, then the dirty flags clear (ordering rule 6); pages written since
@@ -135,6 +160,8 @@ extension CacheActor {
         let chunk = change.chunk
         await lock(chunk)
         defer { unlock(chunk) }
+        // What a trim found confirmed at the capture: nothing was written here since.
+        let isHole = trimmed.remove(chunk) != nil
         if let pages = sealedDirty[chunk] {
             plane.counters.dirtyPages.subtract(pages.count, ordering: .relaxed)
             dirtySince[chunk] = sealedAt
@@ -146,7 +173,7 @@ extension CacheActor {
         dirty.remove(chunk)
         dirtySince[chunk] = nil
         if change.entry == nil {
-            await punchAbsent(chunk, [0..<geometry.pagesPerChunk])
+            if !isHole { await punchAbsent(chunk, [0..<geometry.pagesPerChunk]) }
             freeSlots.append(word.slot)
             changed.remove(chunk)
             plane.table.update(chunk) { $0.becoming(.hole, dirty: false, slot: 0).closing(false) }

@@ -141,8 +141,7 @@ extension CacheActor {
         defer { recording.release() }
         await close(chunk)
         do throws(DiskError) {
-            try await forgetAndPunch([chunk])
-            policy.remove(chunk)
+            try await forgetAndPunch([Leaving(chunk: chunk, pages: nil)])
         } catch {
             open(chunk)
             throw error

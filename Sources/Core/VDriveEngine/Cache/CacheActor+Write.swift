@@ -30,15 +30,24 @@ extension CacheActor {
             case .noSpace:
                 hasWaited = true
                 await waitForSpace(pages: touched.count)
+            case .noRoom: await makeRoomForCopy()
             case .failed(let error): throw error
             }
         }
+    }
+
+    /// Waits until a chunk's copy would find room; whoever comes first takes it.
+    private func makeRoomForCopy() async {
+        await makeRoom(pages: geometry.pagesPerChunk)
+        release(pages: geometry.pagesPerChunk, used: 0)
     }
 
     private enum WriteOutcome {
         case done
         case retry
         case noSpace
+        /// What the write would destroy of a sealed chunk has no place within the limit.
+        case noRoom
         case failed(DiskError)
     }
 
@@ -77,7 +86,11 @@ extension CacheActor {
         do throws(DiskError) {
             try await becomeDirty(chunk, overwriting: touched)
         } catch {
-            return error.kind == .outOfSpace ? .noSpace : .failed(error)
+            switch error.kind {
+            case .outOfSpace: return .noSpace
+            case .busy: return .noRoom
+            default: return .failed(error)
+            }
         }
         let word = plane.table.load(chunk)
         guard hasEdges(part, touched, word) else { return .retry }
@@ -209,9 +222,13 @@ extension CacheActor {
             if let broken { throw broken }
             do throws(DiskError) {
                 return try await deallocate(covered, of: chunk)
-            } catch  where error.kind == .outOfSpace {
-                // A sealed chunk's copy found no space.
-                await waitForSpace(pages: covered.count)
+            } catch {
+                // A sealed chunk's copy found no place.
+                switch error.kind {
+                case .outOfSpace: await waitForSpace(pages: covered.count)
+                case .busy: await makeRoomForCopy()
+                default: throw error
+                }
             }
         }
     }

@@ -23,7 +23,7 @@ internal import VDriveModel
 /// 1. A page that is not present has no bytes in the cache file: it reads there as zeros. (Writes that fail are
 /// punched.)
 /// 2. `dirty` holds exactly the chunks whose word is dirty; the policy may choose exactly the clean resident ones that
-/// no eviction has chosen already and that are not unverified.
+/// no eviction has chosen already, that are not unverified, and of which not all pages are pinned.
 /// 3. A chunk over an unallocated base has every page present.
 /// 4. `sealed` is empty, or holds chunks of one epoch, all of them dirty.
 ///
@@ -39,8 +39,15 @@ actor CacheActor {
     let events: AsyncStream<DiskEvent>.Continuation
     let report: DiskReporter
 
-    /// Bytes that the cache may allocate.
-    let limitBytes: UInt64
+    /// As they were set last.
+    var limits: CacheLimits
+    /// The limit in force: bytes that the cache may allocate.
+    var limitBytes: UInt64
+    var marks = CleaningMarks()
+    var isCleaning = false
+    var isCleaningAsked = false
+    /// A cleaning found nothing clean.
+    var noCleaningBefore: ContinuousClock.Instant?
 
     var locks = ChunkLocks()
     /// Held by whoever moves records into LMDB: flush, evict, commit. It keeps a snapshot and its commit together.
@@ -49,11 +56,14 @@ actor CacheActor {
     var policyChoice: CachePolicy
     var policy: any EvictionPolicy
     var time = CacheTime()
+    var pins: PinSet
     var dirty: Set<ChunkIndex> = []
     /// Since when something of a dirty chunk is on this machine alone; nothing of what an earlier daemon left.
     var dirtySince: [ChunkIndex: ContinuousClock.Instant] = [:]
     /// The last seal.
     var sealedAt: ContinuousClock.Instant?
+    /// Dirty chunks that were trimmed whole, and perhaps written again since; a part of `dirty`.
+    var trimmed: Set<ChunkIndex> = []
     /// Clean full chunks that an unclean stop left, to be checked against their hash at the first touch.
     var unverified: Set<ChunkIndex> = []
     /// Chunks that LMDB has a record of.
@@ -67,6 +77,8 @@ actor CacheActor {
     var rewritten: [ChunkIndex: PageSet] = [:]
     /// Sealed pages kept in memory, over all chunks.
     var keptPages = 0
+    /// Sealed pages copied aside, over all chunks.
+    var outboxPages = 0
     var freeSlots: [Int] = []
     var slotsUsed = 0
     var inFlight: [FrameKey: [CheckedContinuation<Void, Never>]] = [:]
@@ -103,7 +115,7 @@ actor CacheActor {
         bitmap: BitmapActor,
         threads: BlockingThreads,
         outboxDirectory: String,
-        limitBytes: UInt64,
+        limits: CacheLimits,
         policy: CachePolicy,
         warnings: DiskWarnings,
         logger: Logger,
@@ -115,16 +127,21 @@ actor CacheActor {
         self.bitmap = bitmap
         self.threads = threads
         self.outboxDirectory = outboxDirectory
-        self.limitBytes = limitBytes
+        self.limits = limits
+        limitBytes = limits.hardBytes
+        pins = PinSet(pagesPerChunk: plane.geometry.pagesPerChunk)
         self.warnings = warnings
         readAhead = ReadAhead(geometry: plane.geometry)
-        link = LinkEstimate(frameBytes: plane.geometry.frameBytes, budgetMax: Int(clamping: limitBytes / 8))
+        link = LinkEstimate(
+            frameBytes: plane.geometry.frameBytes,
+            budgetMax: EngineLimits.aheadBytes(cacheBytes: limits.hardBytes)
+        )
         policyChoice = policy
-        self.policy = policy.make(cacheBytes: limitBytes, chunkBytes: plane.geometry.chunkBytes)
+        self.policy = policy.make(cacheBytes: limits.hardBytes, chunkBytes: plane.geometry.chunkBytes)
         self.logger = logger
         self.events = events
         self.report = report
-        plane.counters.freePages.store(Int(limitBytes) / DiskGeometry.pageBytes, ordering: .relaxed)
+        plane.counters.freePages.store(Int(limits.hardBytes) / DiskGeometry.pageBytes, ordering: .relaxed)
     }
 
     var geometry: DiskGeometry { plane.geometry }

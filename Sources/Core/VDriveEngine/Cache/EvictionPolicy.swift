@@ -7,7 +7,7 @@ package import VDriveModel
 ///
 ///     (unknown) ──admit, adopt──▶ choosable ──suspend, next──▶ held ──admit──▶ choosable, where it was
 ///         ▲                           │                         │
-///         └──────────remove───────────┴────remove, evicted──────┘
+///         └──────remove, evicted──────┴─────remove, evicted─────┘
 ///
 /// Every call takes a chunk in any state: one that makes no difference does nothing.
 package protocol EvictionPolicy: Sendable {
@@ -35,8 +35,12 @@ package protocol EvictionPolicy: Sendable {
         lastAccess: (ChunkIndex) -> UInt64,
         takeUses: (ChunkIndex) -> Int
     ) -> ChunkIndex?
-    /// A chunk that `next` gave has left the cache. A policy may remember it.
+    /// A chunk has left the cache because its room was wanted. A policy may remember it.
     mutating func evicted(_ chunk: ChunkIndex)
+    /// The cache's limit has changed.
+    ///
+    /// - Parameter newPagesMin: what is new may take so many pages in any case.
+    mutating func resize(newPagesMin: Int)
     /// The choosable chunks, in no order.
     var chunks: [ChunkIndex] { get }
     /// How many they are.
@@ -55,10 +59,14 @@ package enum CachePolicy: String, CaseIterable, Sendable {
         switch self {
         case .lru: return LRUPolicy()
         case .s3fifo:
-            // What two sequential readers may have ahead of them.
-            let frameBytes = min(DiskGeometry.frameBytesMax, chunkBytes)
-            let ahead = 2 * min(Int(clamping: cacheBytes / 8), EngineLimits.readAheadFramesMax * frameBytes)
-            return S3FIFOPolicy(smallPagesMin: ahead / DiskGeometry.pageBytes)
+            return S3FIFOPolicy(smallPagesMin: Self.newPagesMin(cacheBytes: cacheBytes, chunkBytes: chunkBytes))
         }
+    }
+
+    /// What two sequential readers may have ahead of them.
+    static func newPagesMin(cacheBytes: UInt64, chunkBytes: Int) -> Int {
+        let frameBytes = min(DiskGeometry.frameBytesMax, chunkBytes)
+        let each = min(EngineLimits.aheadBytes(cacheBytes: cacheBytes), EngineLimits.readAheadFramesMax * frameBytes)
+        return 2 * each / DiskGeometry.pageBytes
     }
 }

@@ -62,5 +62,7 @@ package struct LRUPolicy: EvictionPolicy {
         return nil
     }
 
-    package mutating func evicted(_ chunk: ChunkIndex) {}
+    package mutating func evicted(_ chunk: ChunkIndex) { remove(chunk) }
+
+    package mutating func resize(newPagesMin: Int) {}
 }

@@ -32,7 +32,8 @@ struct LinkEstimate {
     private static let probeSeconds = 15.0
 
     private let frameBytes: Int
-    private let budgetMax: Int
+    /// Bytes that read-ahead may ever have under way.
+    var budgetMax: Int
     private var transfers: [Int: Transfer] = [:]
     private var lastNumber = 0
     private var arrived = 0

@@ -71,7 +71,7 @@ package struct S3FIFOPolicy: EvictionPolicy {
     /// is a stretch of milliseconds in a cache of any size.
     private static let sparedMax = 10_000
 
-    private let smallPagesMin: Int
+    private var smallPagesMin: Int
     private var known: [ChunkIndex: Known] = [:]
     private var small = Queue()
     private var main = Queue()
@@ -81,6 +81,8 @@ package struct S3FIFOPolicy: EvictionPolicy {
 
     /// - Parameter smallPagesMin: what the small queue may hold in any case.
     package init(smallPagesMin: Int) { self.smallPagesMin = smallPagesMin }
+
+    package mutating func resize(newPagesMin: Int) { smallPagesMin = newPagesMin }
 
     package var count: Int { small.count + main.count }
     package var chunks: [ChunkIndex] { known.filter { !$0.value.isHeld }.map(\.key) }

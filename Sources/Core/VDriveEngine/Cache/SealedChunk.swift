@@ -44,6 +44,7 @@ final class ChunkBuffer: @unchecked Sendable {
 /// What the uploader gets of a sealed chunk: the bytes of its present pages; the others lie in the base object.
 struct CapturedChunk: Sendable {
     let chunk: ChunkIndex
-    let buffer: ChunkBuffer
+    /// Nil when every page is present and zeros.
+    let buffer: ChunkBuffer?
     let present: PageSet
 }

@@ -117,6 +117,47 @@ struct Attachment: Sendable {
         return try await begin(claimed, survey, known: local.known)
     }
 
+    /// The remote's state as it is now, to be read: no term is claimed, and nothing is written to the remote.
+    ///
+    /// - Throws: `refused` when this machine holds changes that are not on the remote.
+    func runReadOnly() async throws(DiskError) -> Outcome {
+        let local = try await open()
+        guard !local.hasDirty else {
+            throw DiskError(
+                .refused,
+                "Changes of this machine wait in \(options.cacheDirectory) for their upload; attach the disk to be "
+                    + "written first."
+            )
+        }
+        let survey = try await survey(local)
+        let known = survey.verdict == .goOn ? local.known : nil
+        if survey.verdict != .goOn { try await bitmap.reset() }
+        try await bitmap.adopt(survey.chain)
+        var superblock = Superblock(
+            id: descriptor.disk,
+            diskBytes: descriptor.geometry.diskBytes,
+            chunkBytes: descriptor.geometry.chunkBytes,
+            term: local.known?.term ?? Term(0),
+            head: survey.chain.last?.version,
+            cacheID: try cacheID(local.known),
+            isClean: false,
+            allocationIsComplete: known?.allocationIsComplete ?? survey.chain.isEmpty
+        )
+        // What this machine does not hold it may not serve without its remote.
+        superblock.isReleased = known?.isReleased ?? true
+        superblock.kept = known?.kept ?? []
+        var noted = MetadataBatch()
+        noted.superblock = superblock
+        noted.descriptor = descriptor.encode()
+        try await bitmap.note(noted)
+        return Outcome(
+            superblock: superblock,
+            isClean: (local.known?.isClean ?? false) && !local.cacheIsLost,
+            dropsClean: survey.verdict != .goOn,
+            notices: local.notices
+        )
+    }
+
     private func claimTerm(_ local: Local) async throws(DiskError) -> (TermClaim.Claimed, Holder) {
         var holder = local.holder
         let claimed = try await fence.claims.claim(

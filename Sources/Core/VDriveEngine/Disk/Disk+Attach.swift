@@ -9,14 +9,14 @@ internal import VDriveModel
 internal import VDriveStore
 
 extension Disk {
-    /// Claims a term, takes the local state up, and is ready to `run`.
+    /// Claims a term, takes the local state up, and is ready to `run`. A read-only disk claims none.
     ///
     /// When the remote is away and this state directory still holds the disk, it is served from what is here, and the
     /// term is claimed when the remote is back.
     ///
     /// - Throws: `DiskError`; then nothing of it is left running.
     package static func attach(_ options: DiskOptions) async throws(DiskError) -> Disk {
-        try await open(options, .waitsForRemote)
+        try await open(options, options.isReadOnly ? .readsRemote : .waitsForRemote)
     }
 
     /// Opens what is on this machine, to be read: the last commit that it knows, and its changes since. No term is
@@ -24,14 +24,17 @@ extension Disk {
     ///
     /// - Throws: `DiskError`; then nothing of it is left running.
     package static func openLocal(_ options: DiskOptions) async throws(DiskError) -> Disk {
-        try await open(options, .readsOnly)
+        try await open(options, .readsLocal)
     }
 
     /// How a disk is opened that has claimed no term yet.
     private enum Mode {
         case online
         case waitsForRemote
-        case readsOnly
+        /// What is on this machine, without its remote.
+        case readsLocal
+        /// What is on the remote, without a term.
+        case readsRemote
     }
 
     private struct Workers {
@@ -54,6 +57,9 @@ extension Disk {
             bitmap = opened
             let fence = Fence(store: options.store, descriptor: descriptor, logger: options.logger)
             let attachment = Attachment(options: options, descriptor: descriptor, fence: fence, bitmap: opened)
+            if mode == .readsRemote {
+                return try await assemble(attachment, try await attachment.runReadOnly(), mode, workers)
+            }
             let outcome = isOnline ? try await attachment.run() : try await attachment.runOffline()
             return try await assemble(attachment, outcome, isOnline ? .online : mode, workers)
         } catch {
@@ -73,10 +79,10 @@ extension Disk {
     ) async throws(DiskError) -> (DiskDescriptor, isOnline: Bool) {
         let trouble: DiskError
         do throws(DiskError) {
-            if mode != .readsOnly { return (try await DiskFormatter.open(store: options.store), true) }
+            if mode != .readsLocal { return (try await DiskFormatter.open(store: options.store), true) }
             trouble = DiskError(.notFound, "This machine has no state of disk \(options.name).")
         } catch {
-            guard error.kind == .retry else { throw error }
+            guard error.kind == .retry, mode != .readsRemote else { throw error }
             trouble = error
         }
         let known = await threads.run { () -> DiskDescriptor? in
@@ -138,6 +144,7 @@ extension Disk {
         let fence = attachment.fence
         let (stream, source) = AsyncStream.makeStream(of: DiskEvent.self, bufferingPolicy: .bufferingNewest(1024))
         let plane = try dataPlane(options, bitmap.geometry, outcome.superblock.head?.epoch.next ?? Epoch(1))
+        if options.isReadOnly { plane.writeErrno.store(EROFS, ordering: .sequentiallyConsistent) }
         let now: @Sendable () -> UInt64 = { UInt64(time(nil)) }
         let remote = RemoteActor(store: options.store, bitmap: bitmap, logger: options.logger, events: source)
         let warnings = DiskWarnings(notices: outcome.notices, logger: options.logger, report: options.report)
@@ -147,7 +154,7 @@ extension Disk {
             bitmap: bitmap,
             threads: workers.threads,
             outboxDirectory: outbox(options),
-            limitBytes: options.cacheBytes,
+            limits: options.limits,
             policy: options.cachePolicy,
             warnings: warnings,
             logger: options.logger,
@@ -156,6 +163,7 @@ extension Disk {
         )
         try await cache.recover(
             try await bitmap.pageRecords(),
+            pinning: try await bitmap.pinRules(),
             isClean: outcome.isClean,
             dropsClean: outcome.dropsClean
         )
@@ -205,9 +213,9 @@ extension Disk {
     ) -> UploadQueueActor.Establisher? {
         switch mode {
         case .online: return nil
-        case .readsOnly:
+        case .readsLocal, .readsRemote:
             return { () async throws(DiskError) in
-                throw DiskError(.refused, "The disk was opened to read what is on this machine.")
+                throw DiskError(.refused, "The disk was opened to be read.")
             }
         case .waitsForRemote:
             return { () async throws(DiskError) in

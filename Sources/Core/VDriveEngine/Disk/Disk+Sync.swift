@@ -5,6 +5,8 @@ extension Disk {
     ///
     /// - Throws: `busy` also when the task is cancelled: the wait ends, the uploads go on.
     package func sync() async throws(DiskError) {
+        // Nothing was written.
+        if isReadOnly { return }
         let ticket = nextTicket.add(1, ordering: .relaxed).newValue
         let result = await withTaskGroup(of: Result<Void, DiskError>?.self) { group in
             group.addTask {

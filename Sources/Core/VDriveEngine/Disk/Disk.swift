@@ -18,8 +18,11 @@ package final class Disk: Sendable {
     package var geometry: DiskGeometry { dataPlane.geometry }
     /// Bytes of the disk that hold data on the remote, in whole chunks.
     package var allocatedBytes: UInt64 { dataPlane.counters.allocatedBytes.load(ordering: .relaxed) }
-    /// The hard limit of the cache.
-    package var cacheBytes: UInt64 { options.cacheBytes }
+    /// The hard limit of the cache, as it was attached with.
+    package var cacheBytes: UInt64 { options.limits.hardBytes }
+
+    /// Whether the disk was attached to be read alone.
+    package var isReadOnly: Bool { options.isReadOnly }
 
     let options: DiskOptions
     let bitmap: BitmapActor
@@ -110,6 +113,7 @@ package final class Disk: Sendable {
             group.addTask { await self.serveEvents() }
             group.addTask { await self.keepTime() }
             group.addTask { await self.keepLooking() }
+            group.addTask { await self.keepClean() }
             // Requests, uploads and events end by `stop`; those who keep time with them.
             for _ in 0..<3 { await group.next() }
             group.cancelAll()
@@ -147,7 +151,17 @@ package final class Disk: Sendable {
         }
     }
 
+    /// Nobody tells when others fill the cache's filesystem, or hits fill the cache.
+    private func keepClean() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: EngineLimits.cleaningStep)
+            await cache.clean()
+        }
+    }
+
     private func runUploads() async {
+        // A read-only disk has nothing to upload, and must not even look like a writer.
+        if isReadOnly { for await _ in halt {}; return }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.uploads.run() }
             // Uploads try for ever: only a cancellation ends a try that the remote does not answer.
@@ -176,9 +190,11 @@ package final class Disk: Sendable {
     private func serveEvents() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.cache.verifyInBackground() }
+            group.addTask { await self.fetchPinned() }
             for await event in events {
                 switch event {
                 case .wantsEpoch: await uploads.wake()
+                case .wantsCleaning: group.addTask { await self.cache.clean() }
                 case .readAhead(let piece, let transfer):
                     group.addTask { await self.cache.fetchAhead(piece, transfer: transfer) }
                 case .objectLost(let name): noteLost(name)
@@ -211,7 +227,7 @@ package final class Disk: Sendable {
     /// Changes what leaves the cache first, from now on. What is cached stays.
     package func setCachePolicy(_ policy: CachePolicy) async { await cache.use(policy) }
 
-    /// Drops cached data that is clean.
+    /// Drops cached data that is clean and not pinned.
     ///
     /// - Parameter wait: uploads what is dirty first, so that it is dropped too.
     /// - Returns: bytes given back.
@@ -244,16 +260,17 @@ package final class Disk: Sendable {
             case .diverged: .diverged
             default: .failed
             }
-        // A call that asks the inodes in memory; the threads for I/O may all be waiting for a slow disk.
-        let used = try? dataPlane.cache.allocatedBytes()
         let dirty = max(0, dataPlane.counters.dirtyPages.load(ordering: .relaxed)) * DiskGeometry.pageBytes
         let uploadError = await uploads.lastError
         return DiskSnapshot(
             state: state,
+            isReadOnly: isReadOnly,
             term: await uploads.term,
             epoch: await uploads.head?.epoch ?? Epoch(0),
-            limitBytes: cache.limitBytes,
-            usedBytes: used ?? 0,
+            limits: await cache.limits,
+            effectiveLimitBytes: await cache.limitBytes,
+            usedBytes: await cache.usedBytes(),
+            pinnedBytes: await cache.pinnedBytes,
             dirtyBytes: UInt64(dirty),
             pendingBytes: await uploads.pendingBytes,
             isPaused: isPaused,
@@ -291,6 +308,7 @@ package final class Disk: Sendable {
     ///
     /// Nothing is uploaded any more once this has thrown: only `stop` may follow.
     package func syncUnlessOffline() async throws(DiskError) {
+        if isReadOnly { return }
         if await uploads.hasGivenUpRemote, options.store.meter.snapshot().state == .offline {
             haltSource.finish()
             throw remoteIsAway
@@ -359,7 +377,7 @@ package final class Disk: Sendable {
         haltSource.finish()
         await uploads.stop()
         await runEnded()
-        if commit, refusal == nil, let head = await uploads.head {
+        if commit, !isReadOnly, refusal == nil, let head = await uploads.head {
             await GarbageCollector(bitmap: bitmap, store: options.store.brief, now: { UInt64(time(nil)) })
                 .sweep(head: head.epoch)
         }
@@ -385,6 +403,7 @@ package final class Disk: Sendable {
     private func noteStop(releasing: Bool) async throws(DiskError) {
         // What nobody has looked at since an unclean stop is no truer after a clean one.
         let isClean = await cache.unverified.isEmpty
+        if isReadOnly { return try await bitmap.noteStop(isClean: isClean, isReleased: nil) }
         let hasTerm = await uploads.hasTerm
         let hasDirty = await cache.hasDirty
         let releases = releasing && hasTerm && !hasDirty && failure.withLock { $0 } == nil

@@ -4,6 +4,8 @@ internal import VDriveModel
 enum DiskEvent: Sendable {
     /// Dirty data passed the threshold, or a writer waits for room: seal soon.
     case wantsEpoch
+    /// More than the soft limit of the cache is used.
+    case wantsCleaning
     /// Frames that a sequential reader will ask for, and the part of the link that is reserved for them.
     case readAhead(ReadAhead.Piece, transfer: Int)
     /// A mapped object is missing or damaged.

@@ -10,8 +10,8 @@ package struct DiskOptions: Sendable {
     package var cacheDirectory: String
     /// For LMDB; made when it is missing.
     package var stateDirectory: String
-    /// The hard limit of the cache.
-    package var cacheBytes: UInt64
+    /// How much the cache may take, at first; see `Disk.setLimits`.
+    package var limits: CacheLimits
     /// When a flush is answered, at first; see `Disk.setDurability`.
     package var durability: Durability
     /// How long dirty data stays on this machine alone when nothing else asks for an epoch, at first.
@@ -21,6 +21,9 @@ package struct DiskOptions: Sendable {
     /// How long an upload waits for a lost object whose other pages it needs, before it goes up without them.
     package var lostObjectPatience: Duration
     package var intent: AttachIntent
+    /// Reads the disk's state as it is at the attach: no term is claimed, nothing is written to the remote, and the
+    /// guest's writes are refused.
+    package var isReadOnly: Bool
     package var logger: Logger
     package var softwareVersion: String
     /// Hears of what happens while the disk is attached.
@@ -34,12 +37,13 @@ package struct DiskOptions: Sendable {
         store: RemoteStore,
         cacheDirectory: String,
         stateDirectory: String,
-        cacheBytes: UInt64,
+        limits: CacheLimits,
         durability: Durability,
         uploadInterval: Duration,
         cachePolicy: CachePolicy,
         lostObjectPatience: Duration,
         intent: AttachIntent,
+        isReadOnly: Bool,
         logger: Logger,
         softwareVersion: String,
         report: @escaping DiskReporter,
@@ -49,12 +53,13 @@ package struct DiskOptions: Sendable {
         self.store = store
         self.cacheDirectory = cacheDirectory
         self.stateDirectory = stateDirectory
-        self.cacheBytes = cacheBytes
+        self.limits = limits
         self.durability = durability
         self.uploadInterval = uploadInterval
         self.cachePolicy = cachePolicy
         self.lostObjectPatience = lostObjectPatience
         self.intent = intent
+        self.isReadOnly = isReadOnly
         self.logger = logger
         self.softwareVersion = softwareVersion
         self.report = report
@@ -88,12 +93,19 @@ package struct DiskSnapshot: Sendable {
     }
 
     package var state: State
+    /// Attached to be read alone.
+    package var isReadOnly: Bool
+    /// The one that this machine claimed last; 0 before the first.
     package var term: Term
     /// The last epoch that is committed.
     package var epoch: Epoch
-    package var limitBytes: UInt64
+    package var limits: CacheLimits
+    /// The limit in force: the hard one, or what the cache's filesystem has room for beside its reserve.
+    package var effectiveLimitBytes: UInt64
     /// What the cache's filesystem really allocates.
     package var usedBytes: UInt64
+    /// All that is pinned, whether in the cache or not.
+    package var pinnedBytes: UInt64
     package var dirtyBytes: UInt64
     /// Sealed and not committed yet.
     package var pendingBytes: UInt64

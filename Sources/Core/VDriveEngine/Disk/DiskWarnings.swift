@@ -7,6 +7,10 @@ final class DiskWarnings: Sendable {
     enum Kind: String, CaseIterable, Sendable {
         /// Somebody else has filled the cache's filesystem.
         case cacheFull
+        /// Somebody else takes so much of the cache's filesystem that the cache must shrink.
+        case cachePressed
+        /// The pins that this machine keeps do not fit into the cache.
+        case pinsTooLarge
         /// The cache's filesystem takes no writes: read-only, or failing.
         case cacheUnwritable
         /// LMDB finds no space.

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Linux
 internal import Logging
+internal import Synchronization
 internal import VDriveDataPlane
 internal import VDriveModel
 
@@ -31,6 +32,8 @@ struct RequestServer: Sendable {
         let start = request.start
         let reply = request.intoReply()
         let counters = plane.counters
+        let refusal = plane.writeErrno.load(ordering: .relaxed)
+        if refusal != 0, operation.isChange { return reply.error(refusal) }
         switch operation {
         case .read(let offset, let count):
             let isDone = await read(offset, count, reply)
@@ -196,10 +199,12 @@ struct RequestServer: Sendable {
             let start = endWhole * chunkBytes
             for part in geometry.parts(offset: start, count: Int(end - start)) { try await cache.deallocate(part) }
         }
-        var next = ChunkIndex(firstWhole)
-        while next.rawValue < endWhole, let chunk = try await cache.nextData(from: next), chunk.rawValue < endWhole {
-            try await cache.deallocate(ChunkPart(chunk: chunk, bytes: 0..<geometry.chunkBytes))
-            next = ChunkIndex(chunk.rawValue + 1)
+        guard firstWhole < endWhole else { return }
+        var walk = DataWalk(firstWhole * chunkBytes..<endWhole * chunkBytes, in: cache)
+        while true {
+            let batch = try await walk.nextBatch()
+            if batch.isEmpty { return }
+            try await cache.trim(batch.map(\.chunk))
         }
     }
 

@@ -11,8 +11,8 @@ internal import VDriveStore
 
 extension CacheActor {
     /// Rule 2 broken: the bytes go while LMDB still speaks of them.
-    func punchTooEarly(_ chunks: [ChunkIndex]) async throws(DiskError) {
-        for chunk in chunks { await punchAbsent(chunk, [0..<geometry.pagesPerChunk]) }
+    func punchTooEarly(_ leaving: [Leaving]) async throws(DiskError) {
+        for one in leaving { await punchAbsent(one.chunk, one.pages?.runs ?? [0..<geometry.pagesPerChunk]) }
         try await Faults.at(.evictAfterPunch, failing: .internal)
     }
 

@@ -41,10 +41,10 @@ actor RemoteActor {
         }
     }
 
-    /// The first chunk at or after one that has an object.
-    func firstAllocated(from chunk: ChunkIndex) async throws(DiskError) -> ChunkIndex? {
+    /// The chunks of a stretch that have an object, in order: the first `limit` of them.
+    func allocated(in stretch: Range<ChunkIndex>, limit: Int) async throws(DiskError) -> [ChunkIndex] {
         try await loadingNodes { () async throws(DiskError) in
-            switch try await self.bitmap.firstAllocated(from: chunk) {
+            switch await self.bitmap.allocated(in: stretch, limit: limit) {
             case .found(let found): .found(found)
             case .needs(let reference): .needs(reference)
             }

@@ -31,11 +31,19 @@ extension UploadQueueActor {
             let base = try await persist(of: chunk) { () async throws(DiskError) in
                 try await self.remote.entry(for: chunk)
             }
+            guard let buffer = captured.buffer else {
+                return .success(Uploaded(chunk: chunk, entry: nil, receipt: nil, replaced: base))
+            }
             var lost: PageSet?
             if let base, !captured.present.isFull {
                 let start = ContinuousClock.now
                 lost = try await persist(of: chunk) { () async throws(DiskError) in
-                    try await self.complete(captured, from: base, givingUp: start.duration(to: .now) >= self.patience)
+                    try await self.complete(
+                        captured,
+                        buffer,
+                        from: base,
+                        givingUp: start.duration(to: .now) >= self.patience
+                    )
                 }
             }
             let lostPages = lost
@@ -45,7 +53,7 @@ extension UploadQueueActor {
                 let geometry = plane.geometry
                 encoded = try await encoders.run { () throws(FormatError) in
                     try ChunkCoding.encode(
-                        captured.buffer,
+                        buffer,
                         lostPages: lostPages,
                         id: id,
                         chunk: chunk,
@@ -88,6 +96,7 @@ extension UploadQueueActor {
     /// - Throws: `corrupt` when pages are lost that are not to be given up yet.
     private nonisolated func complete(
         _ captured: CapturedChunk,
+        _ buffer: ChunkBuffer,
         from base: MapEntry,
         givingUp: Bool
     ) async throws(DiskError) -> PageSet? {
@@ -101,10 +110,10 @@ extension UploadQueueActor {
         }
         for run in frames.runs {
             do throws(DiskError) {
-                try await fill(captured, missing, from: base, run)
+                try await fill(buffer, of: captured.chunk, missing, from: base, run)
             } catch {
                 guard error.kind == .corrupt, givingUp else { throw error }
-                lost.formUnion(try await fillWhatIsSound(captured, missing, from: base, run))
+                lost.formUnion(try await fillWhatIsSound(buffer, of: captured.chunk, missing, from: base, run))
             }
         }
         return lost.isEmpty ? nil : lost
@@ -114,7 +123,8 @@ extension UploadQueueActor {
     ///
     /// - Returns: the pages that are lost.
     private nonisolated func fillWhatIsSound(
-        _ captured: CapturedChunk,
+        _ buffer: ChunkBuffer,
+        of chunk: ChunkIndex,
         _ missing: PageSet,
         from base: MapEntry,
         _ frames: Range<Int>
@@ -123,7 +133,7 @@ extension UploadQueueActor {
         var lost = PageSet(pageCount: geometry.pagesPerChunk)
         for frame in frames {
             do throws(DiskError) {
-                try await fill(captured, missing, from: base, frame..<frame + 1)
+                try await fill(buffer, of: chunk, missing, from: base, frame..<frame + 1)
             } catch {
                 guard error.kind == .corrupt else { throw error }
                 lost.insert(frame * geometry.pagesPerFrame..<(frame + 1) * geometry.pagesPerFrame)
@@ -132,26 +142,27 @@ extension UploadQueueActor {
         lost = lost.intersection(missing)
         logger.critical(
             "pages are given up: the object that held them is lost",
-            metadata: ["chunk": "\(captured.chunk)", "pages": "\(lost.count)"]
+            metadata: ["chunk": "\(chunk)", "pages": "\(lost.count)"]
         )
         return lost
     }
 
     private nonisolated func fill(
-        _ captured: CapturedChunk,
+        _ buffer: ChunkBuffer,
+        of chunk: ChunkIndex,
         _ missing: PageSet,
         from base: MapEntry,
         _ frames: Range<Int>
     ) async throws(DiskError) {
         let geometry = plane.geometry
-        guard let raw = try await remote.frames(of: captured.chunk, entry: base, frames) else {
-            throw DiskError(.internal, "The base of \(captured.chunk) was replaced by somebody else.")
+        guard let raw = try await remote.frames(of: chunk, entry: base, frames) else {
+            throw DiskError(.internal, "The base of \(chunk) was replaced by somebody else.")
         }
         let first = frames.lowerBound * geometry.pagesPerFrame
         for page in first..<frames.upperBound * geometry.pagesPerFrame where missing.contains(page) {
             let source = (page - first) * DiskGeometry.pageBytes
             let target = page * DiskGeometry.pageBytes
-            captured.buffer.bytes.baseAddress!.advanced(by: target).copyMemory(
+            buffer.bytes.baseAddress!.advanced(by: target).copyMemory(
                 from: raw.bytes.baseAddress!.advanced(by: source),
                 byteCount: DiskGeometry.pageBytes
             )

@@ -44,6 +44,17 @@ typedef struct {
 // FS_IOC_FIEMAP's struct ends in a flexible array. Returns the number of extents found from `start` on, at most
 // `capacity`; with `capacity` 0, how many there are.
 int CLinux_extents(int descriptor, uint64_t start, int sync, CLinux_extent *extents, uint32_t capacity);
+// XFS_IOC_GETBMAPX, for directories of xfs, on which FIEMAP does not work; linux's own headers lack it. Like
+// CLinux_extents, without holes and without what has no place yet; the flags are 0. `attributes` asks for the extended
+// attributes that lie outside of the inode.
+int CLinux_xfs_extents(
+    int descriptor, uint64_t start, int attributes, CLinux_extent *extents, uint32_t capacity);
+
+// syncfs needs _GNU_SOURCE.
+int CLinux_sync_filesystem(int descriptor);
+
+// O_DIRECT needs _GNU_SOURCE, and differs between machines.
+int CLinux_direct_flag(void);
 
 // The device number of st_rdev and st_dev: major and minor are macros.
 uint32_t CLinux_device_major(uint64_t device);

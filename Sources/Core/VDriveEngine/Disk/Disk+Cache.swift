@@ -1,0 +1,183 @@
+internal import VDriveMetadata
+package import VDriveModel
+
+/// What people steer of the cache. Byte ranges are the disk's, and clamped to it: what brings in or pins takes every
+/// page that a range touches, what evicts takes only pages that lie in it whole.
+extension Disk {
+    /// What of each range is where, exact to the page. From memory and local metadata; the remote is asked only for
+    /// nodes of the map that are not here.
+    package func residency(of ranges: [Range<UInt64>]) async throws(DiskError) -> [RangeResidency] {
+        var answers: [RangeResidency] = []
+        for range in ranges {
+            let range = range.clamped(to: 0..<geometry.diskBytes)
+            var answer = RangeResidency()
+            var walk = DataWalk(range, in: cache)
+            while true {
+                let batch = try await walk.nextBatch()
+                if batch.isEmpty { break }
+                answer.add(await cache.residency(of: batch))
+            }
+            answer.unallocatedBytes = UInt64(range.count) - answer.cachedBytes - answer.absentBytes
+            answer.pinnedBytes = await cache.pinnedBytes(in: range)
+            answers.append(answer)
+        }
+        return answers
+    }
+
+    /// Brings ranges in. Room is made as for reads; what cannot be had because all else is dirty or pinned is waited
+    /// for a while. Can be cancelled between chunks. A chunk that is damaged on the remote does not keep the others
+    /// away.
+    ///
+    /// - Parameter progress: gets the bytes done so far, one call at a time.
+    /// - Throws: `busy` when cancelled, `outOfSpace` when no room came to be, or why a chunk could not be had; what was
+    ///   fetched until then stays.
+    package func prefetch(
+        _ ranges: [Range<UInt64>],
+        progress: @Sendable (UInt64) async -> Void
+    ) async throws(DiskError) {
+        var done: UInt64 = 0
+        var damage: DiskError?
+        for range in ranges {
+            let range = range.clamped(to: 0..<geometry.diskBytes)
+            let start = done
+            let result = await withTaskGroup(of: (Int, DiskError?).self) { group in
+                await fetch(range, &group) { bytes, error in
+                    if let error, error.kind != .corrupt { return error }
+                    damage = damage ?? error
+                    done += UInt64(bytes)
+                    await progress(done)
+                    return nil
+                }
+            }
+            if let result { throw result }
+            // And what of the range is nowhere.
+            done = start + UInt64(range.count)
+            await progress(done)
+        }
+        if let damage { throw damage }
+    }
+
+    /// - Parameter finished: gets each part's bytes, and why it could not be had; what it returns ends the fetching.
+    private func fetch(
+        _ range: Range<UInt64>,
+        _ group: inout TaskGroup<(Int, DiskError?)>,
+        finished: (Int, DiskError?) async -> DiskError?
+    ) async -> DiskError? {
+        var walk = DataWalk(range, in: cache)
+        var running = 0
+        var failure: DiskError?
+        while failure == nil {
+            if Task.isCancelled {
+                failure = DiskError(.busy, "The prefetch was cancelled.")
+                break
+            }
+            let next: ChunkPart?
+            do throws(DiskError) { next = try await walk.next() } catch {
+                failure = error
+                break
+            }
+            guard let part = next else { break }
+            if running == EngineLimits.parallelPrefetches, let (bytes, error) = await group.next() {
+                running -= 1
+                failure = await finished(bytes, error)
+            }
+            group.addTask { (part.bytes.count, await self.bringIn(part)) }
+            running += 1
+        }
+        if failure != nil { group.cancelAll() }
+        while let (bytes, error) = await group.next() {
+            let ending = await finished(bytes, error)
+            failure = failure ?? ending
+        }
+        return failure
+    }
+
+    private func bringIn(_ part: ChunkPart) async -> DiskError? {
+        do throws(DiskError) {
+            try await cache.bringIn(part)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Uploads what is dirty, then drops what of the ranges is neither pinned nor written again meanwhile.
+    ///
+    /// - Parameter progress: gets the bytes done so far, one call at a time.
+    /// - Throws: `busy` when cancelled, and what `sync` throws.
+    package func evict(
+        _ ranges: [Range<UInt64>],
+        progress: @Sendable (UInt64) async -> Void
+    ) async throws(DiskError) -> EvictedRanges {
+        try await sync()
+        var result = EvictedRanges()
+        var done: UInt64 = 0
+        for range in ranges {
+            let range = range.clamped(to: 0..<geometry.diskBytes)
+            var walk = DataWalk(range, in: cache)
+            while true {
+                if Task.isCancelled { throw DiskError(.busy, "The eviction was cancelled.") }
+                let batch = try await walk.nextBatch()
+                guard let last = batch.last else { break }
+                result.add(try await cache.evict(batch))
+                let end = geometry.offset(of: last.chunk) + UInt64(last.bytes.upperBound)
+                await progress(done + end - range.lowerBound)
+            }
+            done += UInt64(range.count)
+            await progress(done)
+        }
+        return result
+    }
+
+    // MARK: Pins
+
+    /// Replaces what one rule pins, at once and in memory alone.
+    ///
+    /// - Throws: `outOfSpace`, with how much is needed, when the pins of all rules would leave no room for the rest;
+    ///   nothing is changed then.
+    package func setPins(_ rule: PinRuleID, _ ranges: [Range<UInt64>]) async throws(DiskError) {
+        try await cache.setPins(rule, ranges)
+    }
+
+    /// Ends what one rule pins, in memory alone; unknown rules are no error.
+    package func removePins(_ rule: PinRuleID) async { await cache.removePins(rule) }
+
+    /// The rules that this machine keeps, by their creation.
+    package func pinRules() async throws(DiskError) -> [PinRule] { try await bitmap.pinRules() }
+
+    /// Keeps a rule, or replaces it, durably. It pins by `setPins` alone.
+    package func savePinRule(_ rule: PinRule) async throws(DiskError) {
+        var batch = MetadataBatch()
+        batch.keep(rule)
+        try await bitmap.note(batch)
+    }
+
+    /// Forgets a rule, durably. What it pins ends by `removePins` alone.
+    package func removePinRule(_ id: PinRuleID) async throws(DiskError) {
+        var batch = MetadataBatch()
+        batch.forget(id)
+        try await bitmap.note(batch)
+    }
+
+    /// Brings back what is pinned and was lost with an unclean stop, or never came.
+    func fetchPinned() async {
+        while !Task.isCancelled {
+            let ranges = await cache.pinnedRanges
+            do throws(DiskError) {
+                return try await prefetch(ranges) { _ in }
+            } catch {
+                await cache.pause(EngineLimits.refusedRetry)
+            }
+        }
+    }
+
+    // MARK: Limits
+
+    package var limits: CacheLimits { get async { await cache.limits } }
+
+    /// Changes the limits from now on; lowering evicts down to them in the background.
+    ///
+    /// - Throws: `refused` when a value is out of its range; `outOfSpace`, with how much is needed, when what is pinned
+    ///   would not fit. Nothing is changed then.
+    package func setLimits(_ limits: CacheLimits) async throws(DiskError) { try await cache.setLimits(limits) }
+}
