@@ -143,7 +143,7 @@ extension Integration {
                 Row(
                     words: ["cache", "limits"],
                     own: { _ in ["--soft", "70"] },
-                    says: "size        10.0 GiB\nsoft limit  70 %\nreserve     5 %\n",
+                    says: "size        10.0 GiB\nsoft limit  70 %\nreserve     5 %\npolicy      s3fifo\n",
                     field: "softPercent",
                     value: .integer(70)
                 ),

@@ -125,7 +125,7 @@ package enum CacheLimitsOf: RPCMethod {
 
     package struct Parameters: RPCParameters, Equatable {
         package enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, sizeBytes, softPercent, reservePercent
+            case name, sizeBytes, softPercent, reservePercent, cachePolicy
         }
         package static let keys = Set(CodingKeys.allCases.map(\.stringValue))
 
@@ -136,26 +136,33 @@ package enum CacheLimitsOf: RPCMethod {
         package var softPercent: Int?
         /// The share of the cache's filesystem that stays free for others, 0 to 90.
         package var reservePercent: Int?
+        /// As `DiskConfigure` has it.
+        package var cachePolicy: CachePolicyChoice?
 
         package init(
             name: String,
             sizeBytes: UInt64? = nil,
             softPercent: Int? = nil,
-            reservePercent: Int? = nil
+            reservePercent: Int? = nil,
+            cachePolicy: CachePolicyChoice? = nil
         ) {
             self.name = name
             self.sizeBytes = sizeBytes
             self.softPercent = softPercent
             self.reservePercent = reservePercent
+            self.cachePolicy = cachePolicy
         }
 
-        package var isChange: Bool { sizeBytes != nil || softPercent != nil || reservePercent != nil }
+        package var isChange: Bool {
+            sizeBytes != nil || softPercent != nil || reservePercent != nil || cachePolicy != nil
+        }
     }
 
     package struct Output: Codable, Equatable, Sendable {
         package var sizeBytes: UInt64
         package var softPercent: Int
         package var reservePercent: Int
+        package var cachePolicy: CachePolicyChoice
         /// The limit in force: the size, or what the cache's filesystem has room for beside its reserve. Null while
         /// the disk is not attached, as what follows.
         package var effectiveBytes: UInt64?
@@ -163,10 +170,11 @@ package enum CacheLimitsOf: RPCMethod {
         package var dirtyBytes: UInt64?
         package var pinnedBytes: UInt64?
 
-        package init(sizeBytes: UInt64, softPercent: Int, reservePercent: Int) {
+        package init(sizeBytes: UInt64, softPercent: Int, reservePercent: Int, cachePolicy: CachePolicyChoice) {
             self.sizeBytes = sizeBytes
             self.softPercent = softPercent
             self.reservePercent = reservePercent
+            self.cachePolicy = cachePolicy
         }
 
         package func encode(to encoder: any Encoder) throws {
@@ -174,6 +182,7 @@ package enum CacheLimitsOf: RPCMethod {
             try container.encode(sizeBytes, forKey: .sizeBytes)
             try container.encode(softPercent, forKey: .softPercent)
             try container.encode(reservePercent, forKey: .reservePercent)
+            try container.encode(cachePolicy, forKey: .cachePolicy)
             try container.encode(effectiveBytes, forKey: .effectiveBytes)
             try container.encode(usedBytes, forKey: .usedBytes)
             try container.encode(dirtyBytes, forKey: .dirtyBytes)

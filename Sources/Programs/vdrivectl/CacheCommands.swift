@@ -249,6 +249,8 @@ extension Cache {
         @Option(help: "The percentage of the size at which cleaning begins, 10 to 100.") var soft: Int?
         @Option(help: "The percentage of the cache's filesystem that stays free for others, 0 to 90.")
         var reserve: Int?
+        @Option(help: "What leaves the cache first: lru or s3fifo; see vdrivectl configure.")
+        var policy: CachePolicyChoice?
         @OptionGroup var output: OutputOptions
         @OptionGroup var connection: ConnectionOptions
 
@@ -257,13 +259,15 @@ extension Cache {
                 name: name,
                 sizeBytes: size?.count,
                 softPercent: soft,
-                reservePercent: reserve
+                reservePercent: reserve,
+                cachePolicy: policy
             )
             try connection.report(CacheLimitsOf.self, parameters, as: output) { limits in
                 var table = Table(columns: nil, style: .standardOutput)
                 table.add(["size", ByteSize.text(limits.sizeBytes)])
                 table.add(["soft limit", "\(limits.softPercent) %"])
                 table.add(["reserve", "\(limits.reservePercent) %"])
+                table.add(["policy", limits.cachePolicy.rawValue])
                 let now = [
                     ("in force", limits.effectiveBytes), ("used", limits.usedBytes), ("dirty", limits.dirtyBytes),
                     ("pinned", limits.pinnedBytes),

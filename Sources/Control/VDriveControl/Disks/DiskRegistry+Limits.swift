@@ -15,7 +15,8 @@ extension DiskRegistry {
         var output = CacheLimitsOf.Output(
             sizeBytes: limits.hardBytes,
             softPercent: limits.softPercent,
-            reservePercent: limits.reservePercent
+            reservePercent: limits.reservePercent,
+            cachePolicy: entry.configuration.cachePolicy
         )
         guard case .attached(let attached) = entry.phase else { return output }
         let snapshot = await attached.disk.status()
@@ -46,11 +47,13 @@ extension DiskRegistry {
         case .detached: break
         case .attached(let attached):
             do throws(DiskError) { try await attached.disk.setLimits(limits) } catch { throw RPCError(error) }
+            if let policy = params.cachePolicy { await attached.disk.setCachePolicy(CachePolicy(policy)) }
         case .attaching: throw RPCError(.busy, "The disk \(name) is being attached; wait until it is.")
         case .detaching, .destroying: throw RPCError(.busy, "The disk \(name) is being taken away.")
         }
         guard var configuration = entries[name]?.configuration else { return }
         configuration.cacheLimits = limits
+        configuration.cachePolicy = params.cachePolicy ?? configuration.cachePolicy
         try configuration.save(in: layout)
         entries[name]?.configuration = configuration
     }

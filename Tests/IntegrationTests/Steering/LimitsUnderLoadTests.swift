@@ -1,0 +1,202 @@
+import Foundation
+import Synchronization
+import Testing
+import VDriveProtocol
+import VDriveTestKit
+
+extension Integration {
+    /// The limits of the cache against real writers, a link that is slower than they are, and somebody else who fills
+    /// the cache's filesystem.
+    @Suite(.serialized)
+    struct LimitsUnderLoadTests {
+        private static let mebibyte: UInt64 = 1 << 20
+
+        /// What was seen at one time.
+        private struct Sample {
+            var seconds: Double
+            /// That `vdrivectl status` told right before and right after `du` counted.
+            var used: ClosedRange<UInt64>
+            var du: UInt64
+            /// That the loop device was given to write.
+            var written: UInt64
+        }
+
+        private func used(_ daemon: DaemonUnderTest) async throws -> UInt64 {
+            try #require(try await daemon.status(FilmDisk.name).cache.usedBytes)
+        }
+
+        private func sample(_ daemon: DaemonUnderTest, _ device: String, since start: ContinuousClock.Instant)
+            async throws
+            -> Sample
+        {
+            let before = try await used(daemon)
+            let du = try await mustRun(["du", "-s", "--block-size=1", "\(daemon.folder)/cache"])
+            let after = try await used(daemon)
+            let stat = try String(contentsOfFile: "/sys/block/\(device.dropFirst("/dev/".count))/stat", encoding: .utf8)
+            return Sample(
+                seconds: start.duration(to: .now) / .seconds(1),
+                used: min(before, after)...max(before, after),
+                du: try #require(UInt64(du.prefix { $0.isNumber })),
+                written: try #require(UInt64(stat.split(separator: " ")[6])) * 512
+            )
+        }
+
+        /// Four writers at once, each with a file of its own of bytes that do not compress.
+        private func fio(_ disk: FilmDisk, mebibytes: Int) async throws {
+            let answer = try await runProgram(
+                [
+                    "fio", "--name=writers", "--directory=\(disk.place)", "--rw=write", "--bs=256k", "--direct=1",
+                    "--ioengine=psync", "--numjobs=4", "--size=\(mebibytes / 4)M", "--refill_buffers", "--end_fsync=1",
+                    "--fallocate=none", "--group_reporting",
+                ],
+                timeoutSeconds: 240
+            )
+            #expect(answer.isSuccess && !answer.output.contains("error"), "\(answer)")
+        }
+
+        @Test(.timeLimit(.minutes(6)))
+        func `fio writes five times the cache over a slow link: no error, and the limit holds all along`() async throws
+        {
+            try await DaemonUnderTest.use("limits") { daemon in
+                let limit = 64 * Self.mebibyte
+                let disk = try await FilmDisk.make("ext4", size: "1G", cacheSize: "64M", chunkSize: "1M", on: daemon)
+                let device = try #require(try await daemon.status(FilmDisk.name).device)
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                try disk.link.tell("mbit 160")
+                let isDone = Mutex(false)
+                let start = ContinuousClock.now
+                let sampling = Task {
+                    var samples: [Sample] = []
+                    while !isDone.withLock({ $0 }) {
+                        samples.append(try await sample(daemon, device, since: start))
+                        try await Task.sleep(for: .milliseconds(50))
+                    }
+                    return samples
+                }
+                defer { isDone.withLock { $0 = true } }
+                try await fio(disk, mebibytes: 320)
+                isDone.withLock { $0 = true }
+                let samples = try await sampling.value
+                // One chunk a writer may be above it.
+                let peak = samples.map { max($0.used.upperBound, $0.du) }.max() ?? 0
+                #expect(peak <= limit + 4 * Self.mebibyte, "\(peak) bytes")
+                #expect(peak > limit * 3 / 4, "the cache was not used: \(peak) bytes")
+                // Copies of sealed chunks have no name that `du` could see, and between the two answers something is
+                // written: a chunk a writer. What is left on average would be an error of counting.
+                var differences: [Double] = []
+                for sample in samples {
+                    let told = Double(sample.used.lowerBound + sample.used.upperBound) / 2
+                    differences.append((told - Double(sample.du)) / Double(max(sample.du, limit / 4)))
+                    let slack = sample.du / 50 + 4 * Self.mebibyte
+                    #expect(sample.used.lowerBound <= sample.du + slack && sample.du <= sample.used.upperBound + slack)
+                }
+                let mean = differences.reduce(0, +) / Double(differences.count)
+                #expect(abs(mean) <= 0.02, "\(mean)")
+                // From when the cache is full to the last data: what the link carries, 20 MB/s.
+                let full = try #require(samples.first { $0.used.upperBound > limit * 3 / 4 })
+                let last = try #require(samples.last { $0.written < samples.last!.written })
+                let rate = Double(last.written - full.written) / (last.seconds - full.seconds)
+                say(
+                    "limits: \(samples.count) looks while fio wrote 320 MiB in \(text(last.seconds)) s through a cache of "
+                        + "64 MiB: at most \(text(Double(peak) / Double(limit) * 100)) % used, du \(text(mean * 100)) "
+                        + "% off on average, \(text(rate / 1e6)) MB/s once it was full, over a link of 20"
+                )
+                #expect((10e6...26e6).contains(rate), "\(rate) bytes a second")
+                try disk.link.tell("mbit 0")
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                let told = try await used(daemon)
+                let du = try await sample(daemon, device, since: start).du
+                #expect(told <= limit && abs(Double(told) / Double(du) - 1) <= 0.02, "\(told) told, \(du) by du")
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
+
+        @Test(.timeLimit(.minutes(4)))
+        func `somebody else fills the cache's filesystem: writers wait, nobody gets an error, and it is told`()
+            async throws
+        {
+            try await DaemonUnderTest.use("crowded") { daemon in
+                let place = "\(daemon.folder)/cache"
+                try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+                try await mustRun(["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", place])
+                let disk = try await FilmDisk.make("ext4", size: "1G", cacheSize: "100M", chunkSize: "1M", on: daemon)
+                try await daemon.mustCtl("cache", "limits", FilmDisk.name, "--reserve", "10")
+                try await disk.append("film", mebibytes: 60, seed: 1)
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                // All that is left, at once.
+                _ = try await runProgram(["dd", "if=/dev/zero", "of=\(place)/other", "bs=1M"])
+                try await waitForWarnings(daemon) { $0.contains { $0.contains("kept free for others") } }
+                try await fio(disk, mebibytes: 120)
+                let free = try FileManager.default.attributesOfFileSystem(forPath: place)[.systemFreeSize] as? Int ?? 0
+                say("limits: \(free >> 20) MiB were free for others again after a filesystem of 128 MiB was full")
+                #expect(free >= 9 << 20)
+                try FileManager.default.removeItem(atPath: "\(place)/other")
+                try await fio(disk, mebibytes: 120)
+                try await waitForWarnings(daemon) { $0.isEmpty }
+                let seconds = ["env", "--default-signal", "timeout", "--preserve-status", "-s", "INT", "1"]
+                let words = ["--socket", daemon.socket, "events", "--since", "0", "--type", "disk.warning"]
+                let events = try await runProgram(seconds + [DaemonUnderTest.program("vdrivectl")] + words)
+                let lines = events.output.split(separator: "\n")
+                #expect(lines.contains { $0.contains("kept free for others") }, "\(events)")
+                #expect(lines.count >= 2, "nothing says that it is over: \(events)")
+                let truth = try await disk.readAll(["film"])
+                try await disk.evictAll()
+                try await disk.dropKernelCaches()
+                #expect(try await disk.readAll(["film"]) == truth)
+                try await daemon.mustCtl("detach", FilmDisk.name)
+                try await mustRun(["umount", place])
+            }
+        }
+
+        private func waitForWarnings(_ daemon: DaemonUnderTest, _ isRight: ([String]) -> Bool) async throws {
+            let deadline = ContinuousClock.now + .seconds(60)
+            while true {
+                let warnings = try await daemon.status(FilmDisk.name).warnings ?? []
+                if isRight(warnings) { return }
+                guard ContinuousClock.now < deadline else {
+                    throw DaemonUnderTest.Failure(description: "The warnings are \(warnings).")
+                }
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+
+        /// ext4 asks for each 128 MiB of its own, and waits.
+        @Test(.timeLimit(.minutes(4)), arguments: [("ext4", 2), ("xfs", 16)])
+        func `what is deleted goes from the cache and from the remote with fstrim, also on a huge disk`(
+            filesystem: String,
+            tebibytes: Int
+        ) async throws {
+            try await DaemonUnderTest.use("trim-\(filesystem)") { daemon in
+                let disk = try await FilmDisk.make(
+                    filesystem,
+                    size: "\(tebibytes)T",
+                    cacheSize: "1G",
+                    chunkSize: "4M",
+                    on: daemon
+                )
+                try await disk.append("kept", mebibytes: 8, seed: 1)
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                let before = try await daemon.status(FilmDisk.name)
+                try await disk.append("film", mebibytes: 400, seed: 2)
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                let full = try await daemon.status(FilmDisk.name)
+                try await mustRun(["rm", disk.path("film")])
+                try await mustRun(["sync", "-f", disk.place])
+                let taken = try await seconds { try await mustRun(["fstrim", disk.place]) }
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                let after = try await daemon.status(FilmDisk.name)
+                say("\(filesystem): fstrim of \(tebibytes) TiB took \(text(taken)) s")
+                let mebibytes = { (status: DiskStatus) in
+                    (used: (status.cache.usedBytes ?? 0) >> 20, allocated: (status.allocatedBytes ?? 0) >> 20)
+                }
+                #expect(mebibytes(full).allocated >= mebibytes(before).allocated + 390)
+                #expect(mebibytes(after).allocated <= mebibytes(before).allocated + 16, "\(after)")
+                #expect(mebibytes(after).used + 390 <= mebibytes(full).used, "\(after)")
+                #expect(taken < 60)
+                try await disk.dropKernelCaches()
+                _ = try await disk.readAll(["kept"])
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
+    }
+}
