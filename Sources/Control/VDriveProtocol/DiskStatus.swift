@@ -63,11 +63,19 @@ package struct DiskStatus: Codable, Equatable, Sendable {
         package var limitBytes: UInt64
         package var usedBytes: UInt64?
         package var dirtyBytes: UInt64?
+        /// All that is pinned, whether in the cache or not yet.
+        package var pinnedBytes: UInt64?
 
-        package init(limitBytes: UInt64, usedBytes: UInt64? = nil, dirtyBytes: UInt64? = nil) {
+        package init(
+            limitBytes: UInt64,
+            usedBytes: UInt64? = nil,
+            dirtyBytes: UInt64? = nil,
+            pinnedBytes: UInt64? = nil
+        ) {
             self.limitBytes = limitBytes
             self.usedBytes = usedBytes
             self.dirtyBytes = dirtyBytes
+            self.pinnedBytes = pinnedBytes
         }
 
         package func encode(to encoder: any Encoder) throws {
@@ -75,6 +83,7 @@ package struct DiskStatus: Codable, Equatable, Sendable {
             try container.encode(limitBytes, forKey: .limitBytes)
             try container.encode(usedBytes, forKey: .usedBytes)
             try container.encode(dirtyBytes, forKey: .dirtyBytes)
+            try container.encode(pinnedBytes, forKey: .pinnedBytes)
         }
     }
 

@@ -44,6 +44,7 @@ extension Exposition {
         if let epoch = status.epoch { add(Metrics.epoch, disk, epoch) }
         if let bytes = status.cache.usedBytes { add(Metrics.cacheUsed, disk, bytes) }
         if let bytes = status.cache.dirtyBytes { add(Metrics.cacheDirty, disk, bytes) }
+        if let bytes = status.cache.pinnedBytes { add(Metrics.cachePinned, disk, bytes) }
         if let bytes = status.upload.pendingBytes { add(Metrics.pending, disk, bytes) }
         if let state = status.remote.state { add(Metrics.remoteState, disk, state: state, of: Self.remoteStates) }
     }

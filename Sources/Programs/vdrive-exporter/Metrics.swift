@@ -109,6 +109,13 @@ enum Metrics {
         labels: ["disk"],
         help: "What is in the cache and not committed on the remote"
     )
+    static let cachePinned = Metric(
+        "vdrive_cache_pinned_bytes",
+        .gauge,
+        .bytes,
+        labels: ["disk"],
+        help: "What is to stay in the cache, whether it is there or not yet"
+    )
     static let pending = Metric(
         "vdrive_upload_pending_bytes",
         .gauge,
@@ -261,11 +268,11 @@ enum Metrics {
     )
 
     static let all = [
-        up, buildInfo, uptime, resident, openFiles, cpu, connections, accepted, calls, callsFailed, diskInfo, diskState,
-        size, allocated, warnings, damaged, epoch, cacheLimit, cacheUsed, cacheDirty, pending, remoteState, requests,
-        requestErrors, requestBytes, requestDuration, fills, filled, readAhead, readAheadUnused, evictedChunks, evicted,
-        commits, commitDuration, uploadedChunks, uploadedRaw, uploadedStored, remoteRequests, remoteFailures,
-        remoteRetries, remoteReceived, remoteSent, remoteDuration,
+        up, buildInfo, uptime, resident, openFiles, cpu, connections, accepted, calls, callsFailed, diskInfo,
+        diskState, size, allocated, warnings, damaged, epoch, cacheLimit, cacheUsed, cacheDirty, cachePinned, pending,
+        remoteState, requests, requestErrors, requestBytes, requestDuration, fills, filled, readAhead,
+        readAheadUnused, evictedChunks, evicted, commits, commitDuration, uploadedChunks, uploadedRaw, uploadedStored,
+        remoteRequests, remoteFailures, remoteRetries, remoteReceived, remoteSent, remoteDuration,
     ]
 
     /// The table of `Protocol/metrics.md`.

@@ -108,6 +108,7 @@ struct Status: ParsableCommand {
         add("cache used", size(disk.cache.usedBytes))
         add("cache policy", disk.cachePolicy.rawValue)
         add("dirty", size(disk.cache.dirtyBytes))
+        add("pinned", size(disk.cache.pinnedBytes))
         add("to upload", size(disk.upload.pendingBytes))
         if disk.upload.paused == true { add("uploads", "paused", .yellow) }
         add("durability", disk.durability.rawValue)

@@ -38,7 +38,8 @@ extension DiskStatus {
         cache = Cache(
             limitBytes: snapshot.limits.hardBytes,
             usedBytes: snapshot.usedBytes,
-            dirtyBytes: snapshot.dirtyBytes
+            dirtyBytes: snapshot.dirtyBytes,
+            pinnedBytes: snapshot.pinnedBytes
         )
         upload = Upload(pendingBytes: snapshot.pendingBytes, paused: snapshot.isPaused)
         allocatedBytes = snapshot.allocatedBytes
