@@ -106,8 +106,8 @@ extension Integration {
                 let rate = Double(last.written - full.written) / (last.seconds - full.seconds)
                 let share = Double(peak) / Double(limit) * 100
                 say(
-                    "limits: \(samples.count) looks while fio wrote five times a cache of \(Self.cacheMebibytes) MiB in "
-                        + "\(text(last.seconds)) s: at most \(text(share)) % used, du \(text(mean * 100)) % off on "
+                    "limits: \(samples.count) looks while fio wrote five times a cache of \(Self.cacheMebibytes) MiB "
+                        + "in \(text(last.seconds)) s: at most \(text(share)) % used, du \(text(mean * 100)) % off on "
                         + "average, \(text(rate / 1e6)) MB/s once it was full, over a link of 20"
                 )
                 #expect((10e6...26e6).contains(rate), "\(rate) bytes a second")
