@@ -164,39 +164,10 @@ package struct FoundFiles: Codable, Equatable, Sendable {
 
 /// `cache.evict`: drops cached data that is clean.
 package enum CacheEvict: RPCMethod {
+    /// `wait`: whether to upload what is dirty first, and then drop it too. A part of a disk, and files, are always
+    /// uploaded first.
+    package typealias Parameters = CacheTargetAndWait
     package static let name = MethodName.cacheEvict
-
-    package struct Parameters: CacheTargetParameters, Equatable {
-        package enum CodingKeys: String, CodingKey, CaseIterable {
-            case wait
-        }
-        package static let keys = CacheTarget.keys.union(CodingKeys.allCases.map(\.stringValue))
-
-        package var target: CacheTarget
-        /// Whether to upload what is dirty first, and then drop it too; false when left out. A part of a disk, and
-        /// files, are always uploaded first.
-        package var wait: Bool?
-
-        package init(_ target: CacheTarget, wait: Bool? = nil) {
-            self.target = target
-            self.wait = wait
-        }
-
-        package init(name: String, wait: Bool? = nil) {
-            self.init(CacheTarget(name: name), wait: wait)
-        }
-
-        package init(from decoder: any Decoder) throws {
-            target = try CacheTarget(from: decoder)
-            wait = try decoder.container(keyedBy: CodingKeys.self).decodeIfPresent(Bool.self, forKey: .wait)
-        }
-
-        package func encode(to encoder: any Encoder) throws {
-            try target.encode(to: encoder)
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encodeIfPresent(wait, forKey: .wait)
-        }
-    }
 
     package struct Output: Codable, Equatable, Sendable {
         package var evictedBytes: UInt64

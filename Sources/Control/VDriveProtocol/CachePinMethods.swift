@@ -1,33 +1,8 @@
 /// `cache.pin`: keeps data in the cache, and brings in what is not there.
 package enum CachePin: RPCMethod {
+    /// `wait`: whether to answer when all is in the cache, and not as soon as the rules hold.
+    package typealias Parameters = CacheTargetAndWait
     package static let name = MethodName.cachePin
-
-    package struct Parameters: CacheTargetParameters, Equatable {
-        package enum CodingKeys: String, CodingKey, CaseIterable {
-            case wait
-        }
-        package static let keys = CacheTarget.keys.union(CodingKeys.allCases.map(\.stringValue))
-
-        package var target: CacheTarget
-        /// Whether to answer when all is in the cache, and not as soon as the rules hold; false when left out.
-        package var wait: Bool?
-
-        package init(_ target: CacheTarget, wait: Bool? = nil) {
-            self.target = target
-            self.wait = wait
-        }
-
-        package init(from decoder: any Decoder) throws {
-            target = try CacheTarget(from: decoder)
-            wait = try decoder.container(keyedBy: CodingKeys.self).decodeIfPresent(Bool.self, forKey: .wait)
-        }
-
-        package func encode(to encoder: any Encoder) throws {
-            try target.encode(to: encoder)
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encodeIfPresent(wait, forKey: .wait)
-        }
-    }
 
     package struct Output: Codable, Equatable, Sendable {
         /// One for each path, or for each part of a disk.

@@ -104,6 +104,38 @@ package struct CacheTargetOnly: CacheTargetParameters, Equatable {
     package func encode(to encoder: any Encoder) throws { try target.encode(to: encoder) }
 }
 
+/// The parameters of methods that may wait for what they begin.
+package struct CacheTargetAndWait: CacheTargetParameters, Equatable {
+    package enum CodingKeys: String, CodingKey, CaseIterable {
+        case wait
+    }
+    package static let keys = CacheTarget.keys.union(CodingKeys.allCases.map(\.stringValue))
+
+    package var target: CacheTarget
+    /// False when left out; each method tells what it means.
+    package var wait: Bool?
+
+    package init(_ target: CacheTarget, wait: Bool? = nil) {
+        self.target = target
+        self.wait = wait
+    }
+
+    package init(name: String, wait: Bool? = nil) {
+        self.init(CacheTarget(name: name), wait: wait)
+    }
+
+    package init(from decoder: any Decoder) throws {
+        target = try CacheTarget(from: decoder)
+        wait = try decoder.container(keyedBy: CodingKeys.self).decodeIfPresent(Bool.self, forKey: .wait)
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        try target.encode(to: encoder)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encodeIfPresent(wait, forKey: .wait)
+    }
+}
+
 extension LongMethod where Parameters: CacheTargetParameters {
     /// Nil for paths: where they lie is found out later.
     package static func disk(of parameters: Parameters) -> String? { parameters.target.name }

@@ -29,21 +29,7 @@ final class Steering: Sendable {
             return state.last
         }
         guard let number else { throw Self.goes }
-        let result = await withTaskGroup(of: Result<Value, RPCError>?.self) { group in
-            group.addTask {
-                do throws(RPCError) { return .success(try await body()) } catch { return .failure(error) }
-            }
-            group.addTask {
-                for await _ in signal {}
-                return nil
-            }
-            var result: Result<Value, RPCError>?
-            while let next = await group.next() {
-                result = next ?? result
-                group.cancelAll()
-            }
-            return result ?? .failure(Self.goes)
-        }
+        let result = await interruptible(by: signal, ending: Self.goes, body)
         let isClosed = state.withLock { state in
             state.running[number] = nil
             return state.isClosed

@@ -40,21 +40,7 @@ package struct JobHandle: Sendable {
     ) async throws(RPCError) -> Value {
         let (signal, source) = AsyncStream.makeStream(of: Never.self)
         if registry.allowCancelling(id, true, source) { throw Self.cancelled }
-        let result = await withTaskGroup(of: Result<Value, RPCError>?.self) { group in
-            group.addTask {
-                do throws(RPCError) { return .success(try await body()) } catch { return .failure(error) }
-            }
-            group.addTask {
-                for await _ in signal {}
-                return nil
-            }
-            var result: Result<Value, RPCError>?
-            while let next = await group.next() {
-                if let next { result = next }
-                group.cancelAll()
-            }
-            return result ?? .failure(Self.cancelled)
-        }
+        let result = await interruptible(by: signal, ending: Self.cancelled, body)
         let isAsked = !settle()
         if isAsked, case .failure = result { throw Self.cancelled }
         return try result.get()
