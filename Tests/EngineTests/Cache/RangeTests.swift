@@ -137,6 +137,21 @@ import VDriveTestKit
         try await world.detach()
     }
 
+    @Test("many small ranges come in side by side")
+    func smallRanges() async throws {
+        let store = TimedStore()
+        let (world, _) = try await world(store)
+        _ = try await world.disk.evict(wait: true)
+        let ranges = (0..<8).map { UInt64($0 << 20)..<UInt64($0 << 20) + 4096 }
+        store.close()
+        async let prefetch: Void = world.disk.prefetch(ranges) { _ in }
+        try await eventually { store.underWay == ranges.count }
+        store.open()
+        try await prefetch
+        #expect(try await world.disk.residency(of: ranges).allSatisfy { $0.cachedBytes == 4096 })
+        try await world.detach()
+    }
+
     @Test("a cancelled prefetch ends, and leaves what it brought")
     func cancel() async throws {
         let store = FaultyStore(MemoryStore())

@@ -35,61 +35,74 @@ extension Disk {
         _ ranges: [Range<UInt64>],
         progress: @Sendable (UInt64) async -> Void
     ) async throws(DiskError) {
-        var done: UInt64 = 0
-        var damage: DiskError?
-        for range in ranges {
-            let range = range.clamped(to: 0..<geometry.diskBytes)
-            let start = done
-            let result = await withTaskGroup(of: (Int, DiskError?).self) { group in
-                await fetch(range, &group) { bytes, error in
-                    if let error, error.kind != .corrupt { return error }
-                    damage = damage ?? error
-                    done += UInt64(bytes)
-                    await progress(done)
-                    return nil
-                }
+        let failure = await withTaskGroup(of: Fetched.self) { group in
+            var prefetch = Prefetch()
+            for range in ranges where prefetch.failure == nil {
+                await fetch(range.clamped(to: 0..<geometry.diskBytes), &group, &prefetch, progress)
             }
-            if let result { throw result }
-            // And what of the range is nowhere.
-            done = start + UInt64(range.count)
-            await progress(done)
+            if prefetch.failure != nil { group.cancelAll() }
+            while let fetched = await group.next() {
+                prefetch.take(fetched)
+                await progress(prefetch.done)
+            }
+            return prefetch.failure ?? prefetch.damage
         }
-        if let damage { throw damage }
+        if let failure { throw failure }
     }
 
-    /// - Parameter finished: gets each part's bytes, and why it could not be had; what it returns ends the fetching.
+    private typealias Fetched = (bytes: UInt64, error: DiskError?)
+
+    /// How far a prefetch is.
+    private struct Prefetch {
+        var done: UInt64 = 0
+        var running = 0
+        /// Why it ends.
+        var failure: DiskError?
+        /// Why it will have failed although it goes on.
+        var damage: DiskError?
+
+        mutating func take(_ fetched: Fetched) {
+            running -= 1
+            if let error = fetched.error, error.kind != .corrupt {
+                failure = failure ?? error
+            } else {
+                damage = damage ?? fetched.error
+                done += fetched.bytes
+            }
+        }
+    }
+
+    /// Begins to fetch what there is of a range, while some of it and of ranges before it is under way.
     private func fetch(
         _ range: Range<UInt64>,
-        _ group: inout TaskGroup<(Int, DiskError?)>,
-        finished: (Int, DiskError?) async -> DiskError?
-    ) async -> DiskError? {
+        _ group: inout TaskGroup<Fetched>,
+        _ prefetch: inout Prefetch,
+        _ progress: @Sendable (UInt64) async -> Void
+    ) async {
         var walk = DataWalk(range, in: cache)
-        var running = 0
-        var failure: DiskError?
-        while failure == nil {
+        var nowhere = UInt64(range.count)
+        while prefetch.failure == nil {
             if Task.isCancelled {
-                failure = DiskError(.busy, "The prefetch was cancelled.")
-                break
+                prefetch.failure = DiskError(.busy, "The prefetch was cancelled.")
+                return
             }
             let next: ChunkPart?
             do throws(DiskError) { next = try await walk.next() } catch {
-                failure = error
-                break
+                prefetch.failure = error
+                return
             }
             guard let part = next else { break }
-            if running == EngineLimits.parallelPrefetches, let (bytes, error) = await group.next() {
-                running -= 1
-                failure = await finished(bytes, error)
+            nowhere -= UInt64(part.bytes.count)
+            if prefetch.running == EngineLimits.parallelPrefetches, let fetched = await group.next() {
+                prefetch.take(fetched)
+                await progress(prefetch.done)
             }
-            group.addTask { (part.bytes.count, await self.bringIn(part)) }
-            running += 1
+            group.addTask { (UInt64(part.bytes.count), await self.bringIn(part)) }
+            prefetch.running += 1
         }
-        if failure != nil { group.cancelAll() }
-        while let (bytes, error) = await group.next() {
-            let ending = await finished(bytes, error)
-            failure = failure ?? ending
-        }
-        return failure
+        guard prefetch.failure == nil else { return }
+        prefetch.done += nowhere
+        await progress(prefetch.done)
     }
 
     private func bringIn(_ part: ChunkPart) async -> DiskError? {
