@@ -142,7 +142,7 @@ extension Integration {
                 ),
                 Row(
                     words: ["cache", "limits"],
-                    own: { _ in ["--soft", "70"] },
+                    own: { _ in ["--soft", "70", "--policy", "s3fifo"] },
                     says: "size        10.0 GiB\nsoft limit  70 %\nreserve     5 %\npolicy      s3fifo\n",
                     field: "softPercent",
                     value: .integer(70)
