@@ -143,10 +143,7 @@ extension CacheActor {
             for leaving in batch { unlock(leaving.chunk) }
         }
         for leaving in batch { await close(leaving.chunk) }
-        let bytes: UInt64 = batch.reduce(0) { sum, leaving in
-            let pages = leaving.pages ?? presentPages(plane.table.load(leaving.chunk))
-            return sum + UInt64(pages.count * DiskGeometry.pageBytes)
-        }
+        let bytes = batch.reduce(0) { $0 + UInt64(count(of: $1) * DiskGeometry.pageBytes) }
         do throws(DiskError) {
             try await forgetAndPunch(batch)
             result.evictedBytes += bytes

@@ -37,6 +37,11 @@ extension CacheActor {
         return count == 0 ? nil : count
     }
 
+    /// How many pages leave with it.
+    func count(of leaving: Leaving) -> Int {
+        leaving.pages?.count ?? presentCount(plane.table.load(leaving.chunk))
+    }
+
     private func presentCount(_ word: ChunkWord) -> Int {
         word.presence == .full ? geometry.pagesPerChunk : plane.pages.present(word.slot).count
     }

@@ -95,7 +95,7 @@ extension CacheActor {
                 continue
             }
             let leaving = loosePart(of: chunk, word)
-            pages += (leaving.pages ?? presentPages(word)).count
+            pages += count(of: leaving)
             chosen.append(leaving)
         }
         putBack(skipped)
