@@ -104,6 +104,13 @@ struct FilmDisk {
         try await mustRun(["sh", "-c", "echo 3 > /proc/sys/vm/drop_caches"])
     }
 
+    /// Waits until the filesystem has really freed what was deleted. xfs frees it in the background, and no sync waits
+    /// for that; a freeze does.
+    func settleDeletes() async throws {
+        try await mustRun(["fsfreeze", "--freeze", place])
+        try await mustRun(["fsfreeze", "--unfreeze", place])
+    }
+
     /// The bytes that the server sends while a body runs. One frame of noise is 128 KiB; a look at the remote, which
     /// may fall into it, is under 4 KiB.
     func bytesFetched(_ body: () async throws -> Void) async throws -> Int {

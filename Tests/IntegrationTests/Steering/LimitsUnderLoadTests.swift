@@ -195,7 +195,7 @@ extension Integration {
                 try await daemon.mustCtl("sync", FilmDisk.name)
                 let full = try await daemon.status(FilmDisk.name)
                 try await mustRun(["rm", disk.path("film")])
-                try await mustRun(["sync", "-f", disk.place])
+                try await disk.settleDeletes()
                 let taken = try await seconds { try await mustRun(["fstrim", disk.place]) }
                 try await daemon.mustCtl("sync", FilmDisk.name)
                 let after = try await daemon.status(FilmDisk.name)
