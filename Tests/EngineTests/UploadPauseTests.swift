@@ -27,6 +27,16 @@ import VDriveStore
         ["blocks/", "commits/"].map { folder in store.names.count { $0.hasPrefix(folder) } }
     }
 
+    /// Writes eight chunks, and pauses the uploads while the first of them are on their way: their epoch stands still.
+    private func pauseInMidEpoch(_ world: EngineWorld, _ store: GateStore) async throws {
+        store.close()
+        for chunk in 0..<8 { try await world.write(UInt64(chunk) << 20, page(chunk + 1)) }
+        try await eventually { store.waiting > 0 }
+        await world.disk.pauseUploads()
+        store.open()
+        try await eventually { await world.disk.uploadQueue(limit: 0).uploadingChunks == 0 }
+    }
+
     @Test("nothing goes up while paused, and everything after it")
     func pauses() async throws {
         let store = MemoryStore()
@@ -109,12 +119,7 @@ import VDriveStore
     func syncsTheEpochInFlight() async throws {
         let store = GateStore(holding: "blocks/")
         let world = try await world(store)
-        store.close()
-        for chunk in 0..<8 { try await world.write(UInt64(chunk) << 20, page(chunk + 1)) }
-        try await eventually { store.waiting > 0 }
-        await world.disk.pauseUploads()
-        store.open()
-        try await eventually { await world.disk.uploadQueue(limit: 0).uploadingChunks == 0 }
+        try await pauseInMidEpoch(world, store)
         try await world.disk.sync()
         #expect(await world.disk.uploadQueue(limit: 0).chunkCount == 0)
         try await world.detach()
@@ -183,12 +188,7 @@ import VDriveStore
     func ends() async throws {
         let store = GateStore(holding: "blocks/")
         let world = try await world(store)
-        store.close()
-        for chunk in 0..<8 { try await world.write(UInt64(chunk) << 20, page(chunk + 1)) }
-        try await eventually { store.waiting > 0 }
-        await world.disk.pauseUploads()
-        store.open()
-        try await eventually { await world.disk.uploadQueue(limit: 0).uploadingChunks == 0 }
+        try await pauseInMidEpoch(world, store)
         let seconds = try await ContinuousClock().measure { try await world.detach(commit: false) } / .seconds(1)
         #expect(seconds < 5)
         try await world.attach()
@@ -204,14 +204,7 @@ import VDriveStore
     func fenced(inFlight: Bool) async throws {
         let store = GateStore(holding: "blocks/")
         let world = try await world(store)
-        if inFlight {
-            store.close()
-            for chunk in 0..<8 { try await world.write(UInt64(chunk) << 20, page(chunk + 1)) }
-            try await eventually { store.waiting > 0 }
-        }
-        await world.disk.pauseUploads()
-        store.open()
-        try await eventually { await world.disk.uploadQueue(limit: 0).uploadingChunks == 0 }
+        if inFlight { try await pauseInMidEpoch(world, store) } else { await world.disk.pauseUploads() }
         let other = try await EngineWorld(store: store)
         try await other.attach(AttachIntent(takesOver: true))
         // The minute is over.
