@@ -1,4 +1,3 @@
-internal import CLinux
 import Glibc
 
 /// A program that is asked by one text on its standard input, and answers with lines on its standard output, for as
@@ -23,31 +22,18 @@ package final class PipedProcess: @unchecked Sendable {
     ///
     /// - Parameter arguments: the program's path first.
     package init(_ arguments: [String], environment: [String]) throws(Errno) {
-        var question: [CInt] = [0, 0]
-        try shimCall { CLinux_pipe(&question) }
-        let asked = OpenFile(owning: question[0])
-        let asking = OpenFile(owning: question[1])
-        var answers: [CInt] = [0, 0]
-        try shimCall { CLinux_pipe(&answers) }
-        output = OpenFile(owning: answers[0])
-        let answering = OpenFile(owning: answers[1])
-        let process = try Subprocess.spawn(
+        let question = try Subprocess.pipe()
+        let answer = try Subprocess.pipe()
+        (process, end) = try Subprocess.spawn(
             arguments[0],
             arguments,
-            input: asked,
-            output: answering,
+            input: question.reading,
+            output: answer.writing,
             errors: nil,
             environment: environment
         )
-        do {
-            end = OpenFile(owning: try shimCall { CLinux_open_process(process) })
-        } catch {
-            Glibc.kill(-process, SIGKILL)
-            waitpid(process, nil, 0)
-            throw error
-        }
-        self.process = process
-        input = asking
+        input = question.writing
+        output = answer.reading
     }
 
     deinit {

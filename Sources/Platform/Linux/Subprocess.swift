@@ -94,6 +94,7 @@ extension Subprocess {
     ///   - input: becomes its standard input; nil for `/dev/null`.
     ///   - errors: nil for our own standard error.
     ///   - environment: beside the search path, the C locale and UTC.
+    /// - Returns: the process, and a descriptor that becomes readable when it ends.
     static func spawn(
         _ program: String,
         _ arguments: [String],
@@ -101,7 +102,7 @@ extension Subprocess {
         output: OpenFile,
         errors: OpenFile?,
         environment: [String] = []
-    ) throws(Errno) -> pid_t {
+    ) throws(Errno) -> (process: pid_t, end: OpenFile) {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -135,7 +136,20 @@ extension Subprocess {
         var process = pid_t()
         let answer = posix_spawn(&process, program, &actions, &attributes, &argv, &envp)
         guard answer == 0 else { throw Errno(rawValue: answer) }
-        return process
+        do {
+            return (process, OpenFile(owning: try shimCall { CLinux_open_process(process) }))
+        } catch {
+            kill(-process, SIGKILL)
+            waitpid(process, nil, 0)
+            throw error
+        }
+    }
+
+    /// A pipe whose ends no other program inherits.
+    static func pipe() throws(Errno) -> (reading: OpenFile, writing: OpenFile) {
+        var ends: [CInt] = [0, 0]
+        try shimCall { CLinux_pipe(&ends) }
+        return (OpenFile(owning: ends[0]), OpenFile(owning: ends[1]))
     }
 }
 
@@ -146,21 +160,10 @@ private struct Child: ~Copyable {
     private let end: OpenFile
 
     init(program: String, arguments: [String]) throws(Errno) {
-        var ends: [CInt] = [0, 0]
-        try shimCall { CLinux_pipe(&ends) }
-        let output = OpenFile(owning: ends[0])
-        // Closed when init returns: from then on only the child has it.
-        let input = OpenFile(owning: ends[1])
+        // The end to write to is closed when init returns: from then on only the child has it.
+        let (output, input) = try Subprocess.pipe()
         try systemCall { fcntl(output.descriptor, F_SETFL, O_NONBLOCK) }
-        let process = try Subprocess.spawn(program, arguments, output: input, errors: input)
-        do {
-            end = OpenFile(owning: try shimCall { CLinux_open_process(process) })
-        } catch {
-            Glibc.kill(-process, SIGKILL)
-            waitpid(process, nil, 0)
-            throw error
-        }
-        self.process = process
+        (process, end) = try Subprocess.spawn(program, arguments, output: input, errors: input)
         self.output = output
     }
 
