@@ -63,41 +63,6 @@ extension Integration {
             }
         }
 
-        @Test(.timeLimit(.minutes(2)), arguments: [TestRemote.Kind.file, .apache])
-        func `who is taken over may keep its data as a new disk`(kind: TestRemote.Kind) async throws {
-            try await withTwo(kind, "keep") { one, two, remote in
-                let (ours, theirs) = try await diverge(one, two, remote)
-                try await two.mustCtl("detach", "disk")
-                // Its place on a server is beside that of all other tests.
-                let new = "kept-\(UInt32.random(in: .min ... .max))"
-                let keep = ["attach", "disk", "--fs", "none", "--keep-local-as"]
-                try await failToKeep(one, new, beside: remote)
-                try await cancelKeeping(one, new, beside: remote)
-                for (name, sentence) in [("disk", "exists here already"), (remote.folder.lastPathComponent, "exists")] {
-                    let refused = try await one.ctl(keep + [name])
-                    #expect(refused.status == 4 && refused.errors.contains(sentence), "\(refused)")
-                }
-                #expect(try await one.ctl(keep + [new, "--discard-local"]).status == 2)
-                let objects = try hashes(remote)
-                try await one.mustCtl("attach", "disk", "--fs", "none", "--keep-local-as", new)
-                try await theirs.check(try #require(try await one.status("disk").image), "the disk")
-                let image = try await one.attachImage(new)
-                try await ours.check(image, "what was kept")
-                let kept = try await one.status(new)
-                let disk = try await one.status("disk")
-                #expect(kept.sizeBytes == disk.sizeBytes && kept.chunkBytes == disk.chunkBytes)
-                #expect(kept.uuid != disk.uuid && kept.cache.limitBytes == disk.cache.limitBytes)
-                #expect(kept.durability == disk.durability && kept.remote.url.hasSuffix("/\(new)"))
-                try expectUnharmed(objects, remote)
-                for name in ["disk", new] { try await one.mustCtl("detach", name) }
-                // It is a disk like any other: whole on its remote.
-                try await two.mustCtl(["import", new, "--remote", kept.remote.url] + remote.credentialArguments)
-                let imageOfTwo = try await two.attachImage(new)
-                try await ours.check(imageOfTwo, "what was kept, from the remote alone")
-                try await two.mustCtl("detach", new)
-            }
-        }
-
         @Test(
             .timeLimit(.minutes(2)),
             arguments: [
@@ -204,52 +169,6 @@ extension Integration {
             }
         }
 
-        /// A copy that is cancelled loses nothing, and leaves nothing of the new disk.
-        private func cancelKeeping(_ daemon: DaemonUnderTest, _ new: String, beside remote: TestRemote) async throws {
-            let place = remote.folder.deletingLastPathComponent().appendingPathComponent(new)
-            try await daemon.terminate()
-            try await daemon.start(environment: ["VDRIVE_FAULTS": "put.before-chunk=delay:1000"])
-            let keep = ["attach", "disk", "--fs", "none", "--keep-local-as", new, "--background"]
-            let id = try await daemon.mustCtl(keep).trimmingCharacters(in: .whitespacesAndNewlines)
-            while try filesBelow(place).keys.allSatisfy({ !$0.hasPrefix("blocks/") }) {
-                try await Task.sleep(for: .milliseconds(50))
-            }
-            try await daemon.mustCtl("jobs", "cancel", id)
-            let watched = try await daemon.ctl(["jobs", "watch", id])
-            #expect(watched.status == 4 && watched.errors.contains("was cancelled"), "\(watched)")
-            #expect(try filesBelow(place).isEmpty)
-            #expect(try await daemon.status("disk").state == .detached)
-            #expect(try await daemon.ctl(["status", new]).status == 1)
-            try await daemon.terminate()
-            try await daemon.start()
-        }
-
-        /// A failure in the middle, or the daemon's end, loses nothing, and leaves nothing of the new disk.
-        private func failToKeep(_ daemon: DaemonUnderTest, _ new: String, beside remote: TestRemote) async throws {
-            let place = remote.folder.deletingLastPathComponent().appendingPathComponent(new)
-            let keep = ["attach", "disk", "--fs", "none", "--keep-local-as", new]
-            for fault in ["put.before-chunk=fail@3", "put.before-chunk=delay:1000"] {
-                try await daemon.terminate()
-                try await daemon.start(environment: ["VDRIVE_FAULTS": fault])
-                let keeping = Task { try await daemon.ctl(keep) }
-                if fault.contains("delay") {
-                    while try filesBelow(place).keys.allSatisfy({ !$0.hasPrefix("blocks/") }) {
-                        try await Task.sleep(for: .milliseconds(50))
-                    }
-                } else {
-                    let failed = try await keeping.value
-                    #expect(failed.status == 1 && failed.errors.contains("could not be kept"), "\(failed)")
-                    #expect(try await daemon.status("disk").state == .failed)
-                }
-                try await daemon.terminate()
-                #expect(try await keeping.value.isSuccess == false)
-                let left = try filesBelow(place)
-                #expect(left.isEmpty, "\(left)")
-                try await daemon.start()
-                #expect(try await daemon.ctl(["status", new]).status == 1)
-            }
-        }
-
         @Test(.timeLimit(.minutes(1)))
         func `a machine that was overtaken while it was down says so at its start, and does not try again`()
             async throws
@@ -284,7 +203,7 @@ extension Integration {
         /// data waits, and it may not go on.
         ///
         /// - Returns: what the first one has, and what the second one has; the latter still holds the disk.
-        private func diverge(
+        func diverge(
             _ one: DaemonUnderTest,
             _ two: DaemonUnderTest,
             _ remote: TestRemote
@@ -338,7 +257,7 @@ extension Integration {
             #expect(error == Errno(rawValue: EROFS))
         }
 
-        private func withTwo(
+        func withTwo(
             _ kind: TestRemote.Kind,
             _ purpose: String,
             _ environment: [String: String] = [:],
@@ -368,7 +287,7 @@ extension Integration {
         }
 
         /// A hash of every chunk, commit and map object.
-        private func hashes(_ remote: TestRemote) throws -> [String: Int] {
+        func hashes(_ remote: TestRemote) throws -> [String: Int] {
             var hashes: [String: Int] = [:]
             for path in try remote.objects().keys {
                 // A file that is being written has a name with a dot, and is no object yet.
@@ -383,45 +302,10 @@ extension Integration {
         }
 
         /// Everything that was there is there, byte for byte.
-        private func expectUnharmed(_ before: [String: Int], _ remote: TestRemote) throws {
+        func expectUnharmed(_ before: [String: Int], _ remote: TestRemote) throws {
             let after = try hashes(remote)
             let harmed = before.filter { after[$0.key] != $0.value }.keys.sorted()
             #expect(!before.isEmpty && harmed.isEmpty, "\(harmed)")
         }
-    }
-}
-
-/// What a disk should hold.
-private struct DiskModel {
-    static let size = "16M"
-    private var bytes = [UInt8](repeating: 0, count: 16 << 20)
-
-    /// Writes noise at places that the seed decides, and makes it durable locally.
-    mutating func write(_ count: Int, to image: String, seed: UInt64) async throws {
-        var generator = Generator(seed: seed)
-        var writes: [(offset: Int, bytes: [UInt8])] = []
-        for _ in 0..<count {
-            let length = Int.random(in: 1...20_000, using: &generator)
-            let offset = Int.random(in: 0...bytes.count - length, using: &generator)
-            writes.append((offset, generator.bytes(length)))
-            bytes.replaceSubrange(offset..<offset + length, with: writes.last!.bytes)
-        }
-        let all = writes
-        try await blocking {
-            let file = try ImageFile(image)
-            for write in all { try file.write(write.bytes, at: UInt64(write.offset)) }
-            try file.file.sync()
-        }
-    }
-
-    func check(_ image: String, _ when: String) async throws {
-        let expected = bytes
-        let wrong = try await blocking {
-            let file = try ImageFile(image, flags: O_RDONLY)
-            return try stride(from: 0, to: expected.count, by: 65536).filter { offset in
-                try file.read(at: UInt64(offset), count: 65536) != Array(expected[offset..<offset + 65536])
-            }
-        }
-        #expect(wrong.isEmpty, "\(when): \(wrong.count) chunks differ, the first at \(wrong.first ?? 0)")
     }
 }
