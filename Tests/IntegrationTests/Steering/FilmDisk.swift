@@ -114,14 +114,15 @@ struct FilmDisk {
     /// The bytes that the server sends while a body runs. One frame of noise is 128 KiB; a look at the remote, which
     /// may fall into it, is under 4 KiB.
     func bytesFetched(_ body: () async throws -> Void) async throws -> Int {
-        let before = try down()
+        let before = try carried("down")
         try await body()
-        return try down() - before
+        return try carried("down") - before
     }
 
-    private func down() throws -> Int {
+    /// The bytes that the link has carried one way: `up` to the server, or `down` from it.
+    func carried(_ way: String) throws -> Int {
         let answer = try JSONValue(parsing: try link.tell("stats").utf8)
-        guard case .integer(let bytes)? = answer["down"] else {
+        guard case .integer(let bytes)? = answer[way] else {
             throw DaemonUnderTest.Failure(description: "The link does not count: \(answer.text)")
         }
         return Int(bytes)
