@@ -220,23 +220,17 @@ extension Integration {
             try await DaemonUnderTest.use("events-command") { daemon in
                 let remote = try await TestRemote.make(.file, for: daemon)
                 try await daemon.create("first", size: "16M", on: remote, "--chunk-size", "64K")
-                func interrupted(_ words: [String]) async throws -> ProgramAnswer {
-                    let timeout = ["env", "--default-signal", "timeout", "--preserve-status", "-s", "INT", "1"]
-                    return try await runProgram(
-                        timeout + [DaemonUnderTest.program("vdrivectl"), "--socket", daemon.socket, "events"] + words
-                    )
-                }
-                let all = try await interrupted(["--since", "0"])
+                let all = try await daemon.eventsNow("--since", "0")
                 #expect(all.isSuccess && all.errors.isEmpty, "\(all)")
                 #expect(
                     all.output.contains(/(?m)^\d{4}-\d\d-\d\dT[\d:.]+Z \d+ disk\.added first detached$/),
                     "\(all)"
                 )
                 #expect(all.output.contains(/job\.ended first \S+ disk\.create succeeded\n/), "\(all)")
-                let one = try await interrupted(["--since", "0", "--type", "disk.added", "--type", "disk.state"])
+                let one = try await daemon.eventsNow("--since", "0", "--type", "disk.added", "--type", "disk.state")
                 #expect(one.output.split(separator: "\n").count == 1, "\(one)")
-                #expect(try await interrupted(["--since", "0", "--disk", "other"]).output.isEmpty)
-                let json = try await interrupted(["--since", "0", "--type", "disk.added", "--json"])
+                #expect(try await daemon.eventsNow("--since", "0", "--disk", "other").output.isEmpty)
+                let json = try await daemon.eventsNow("--since", "0", "--type", "disk.added", "--json")
                 #expect(try JSONValue(parsing: json.output.utf8)["data"]?["state"] == .string("detached"), "\(json)")
                 for (words, status, error) in [
                     (["--type", "disk.exploded"], 2, "disk.exploded"), (["--disk", "a b"], 2, "name"),

@@ -27,6 +27,13 @@ extension DaemonUnderTest {
     /// Where a test mounts its disk.
     func mountPoint(_ name: String) -> String { "\(folder)/mnt-\(name)" }
 
+    /// What `vdrivectl events` prints within a second, ended by SIGINT as a person ends it.
+    func eventsNow(_ words: String...) async throws -> ProgramAnswer {
+        let second = ["env", "--default-signal", "timeout", "--preserve-status", "-s", "INT", "1"]
+        let command = [try Self.program("vdrivectl"), "--socket", socket, "events"]
+        return try await runProgram(second + command + words)
+    }
+
     /// Ends the daemon and starts it anew on a machine that has lost everything: no state, no cache.
     func forgetEverything() async throws {
         try await terminate()

@@ -56,6 +56,30 @@ extension Integration {
         }
 
         @Test(.timeLimit(.minutes(1)))
+        func `a person at a terminal is asked, and only the disk's name deletes it`() async throws {
+            try await DaemonUnderTest.use("destroy-asked") { daemon in
+                let remote = try await TestRemote.make(.file, for: daemon)
+                try await daemon.create("disk", size: "64M", on: remote, "--chunk-size", "64K")
+                let program = try DaemonUnderTest.program("vdrivectl")
+                let command = "\(program) destroy disk --remote --socket \(daemon.socket)"
+                func answer(_ line: String) async throws -> ProgramAnswer {
+                    // The terminal's end of file, so that nothing waits for a second line.
+                    let typing = #"printf '%s\n\004' "$0" | exec script -qefc "$1" /dev/null"#
+                    return try await runProgram(["env", "--default-signal", "sh", "-c", typing, line, command])
+                }
+                for line in ["", "y", "yes", "disk2", "Disk"] {
+                    let refused = try await answer(line)
+                    #expect(refused.status == 4 && refused.output.contains("Type its name: "), "\(refused)")
+                    #expect(refused.output.contains("nothing was changed"), "\(refused)")
+                }
+                #expect(try remote.objects().isEmpty == false)
+                let destroyed = try await answer("disk")
+                #expect(destroyed.isSuccess && destroyed.output.contains("destroyed disk, "), "\(destroyed)")
+                #expect(try remote.objects().isEmpty)
+            }
+        }
+
+        @Test(.timeLimit(.minutes(1)))
         func `a disk forgotten here is whole on its remote`() async throws {
             try await DaemonUnderTest.use("forget") { daemon in
                 let remote = try await TestRemote.make(.file, for: daemon)

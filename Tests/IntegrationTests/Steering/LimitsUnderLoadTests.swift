@@ -169,9 +169,7 @@ extension Integration {
                 try FileManager.default.removeItem(atPath: "\(place)/other")
                 try await fio(disk, mebibytes: 120)
                 try await waitForWarnings(daemon) { $0.isEmpty }
-                let seconds = ["env", "--default-signal", "timeout", "--preserve-status", "-s", "INT", "1"]
-                let words = ["--socket", daemon.socket, "events", "--since", "0", "--type", "disk.warning"]
-                let events = try await runProgram(seconds + [DaemonUnderTest.program("vdrivectl")] + words)
+                let events = try await daemon.eventsNow("--since", "0", "--type", "disk.warning")
                 let lines = events.output.split(separator: "\n")
                 #expect(lines.contains { $0.contains("kept free for others") }, "\(events)")
                 #expect(lines.count >= 2, "nothing says that it is over: \(events)")
