@@ -112,6 +112,8 @@ final class EngineWorld: Sendable {
 
     /// Leaves the folders as `kill -9` would: as they are now, with nothing recorded at a stop.
     func crash() async throws {
+        // What went up after the copy would be the work of somebody else; a commit that is on its way may still land.
+        await disk.pauseUploads()
         let image = folder + "-crash"
         defer { try? Directory.removeTree(image) }
         // A copy of LMDB's file is one instant's only when nothing was written meanwhile.
