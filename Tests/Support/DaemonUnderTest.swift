@@ -297,6 +297,17 @@ package final class DaemonUnderTest: Sendable {
         return kibibytes << 10
     }
 
+    /// Seconds of processor time that the daemon has taken.
+    package func processorSeconds() throws -> Double {
+        let text = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+        // The second field is a name in parentheses; of those after it, user and system time are the 12th and 13th.
+        let fields = text[(text.lastIndex(of: ")") ?? text.startIndex)...].split(separator: " ")
+        guard fields.count > 13, let user = Double(fields[12]), let system = Double(fields[13]) else {
+            throw Failure(description: "The kernel does not tell the daemon's time.")
+        }
+        return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+
     /// Mounts and loop devices below the folder.
     package func leftovers() -> [String] {
         let mounts = (try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)) ?? ""

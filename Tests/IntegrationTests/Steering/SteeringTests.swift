@@ -107,6 +107,25 @@ extension Integration {
             }
         }
 
+        @Test(.timeLimit(.minutes(1)))
+        func `a daemon with a mounted disk and pinned files sleeps when nobody wants anything`() async throws {
+            try await DaemonUnderTest.use("idle") { daemon in
+                let disk = try await FilmDisk.make("ext4", size: "1G", cacheSize: "256M", chunkSize: "1M", on: daemon)
+                try await disk.append("film", mebibytes: 8, seed: 1)
+                try await daemon.mustCtl("cache", "pin", disk.path("film"))
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                // Past the follower's first pauses, and the look after the sync.
+                try await Task.sleep(for: .seconds(7))
+                let before = try daemon.processorSeconds()
+                try await Task.sleep(for: .seconds(6))
+                let took = try daemon.processorSeconds() - before
+                say("an idle daemon with a mounted disk and a pin: \(text(took / 6 * 100)) % of a core")
+                // Two looks for the pinned file are in it. What spins takes all that it gets.
+                #expect(took < 0.6)
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
+
         @Test(.timeLimit(.minutes(5)))
         func `ranges and chunks are pinned, cut and evicted, and limits hold what is pinned`() async throws {
             try await DaemonUnderTest.use("ranges") { daemon in

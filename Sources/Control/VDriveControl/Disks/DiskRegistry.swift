@@ -223,7 +223,7 @@ package actor DiskRegistry: Service, CustomStringConvertible {
         }
         try await sync(disk, job)
         // What was written may have its place only since.
-        if case .attached(let attached) = try entry(name).phase { attached.pins?.wake() }
+        if case .attached(let attached) = try entry(name).phase { await attached.pins?.wake() }
         return try await status(of: name)
     }
 

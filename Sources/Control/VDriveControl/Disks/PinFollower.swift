@@ -38,19 +38,22 @@ actor PinFollower {
     private var known: [PinRuleID: Known] = [:]
     private var gone: Set<PinRuleID> = []
     private var looks = 0
-    private let wakes: AsyncStream<Void>
-    private let wakeSource: AsyncStream<Void>.Continuation
+    /// The pause between two looks.
+    private var sleep: Task<Void, Never>?
+    private var isWoken = false
 
     init(name: DiskName, disk: Disk, paths: PathAsker, logger: Logger) {
         self.name = name
         self.disk = disk
         self.paths = paths
         self.logger = logger
-        (wakes, wakeSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// Looks at once.
-    nonisolated func wake() { wakeSource.yield() }
+    /// Looks at once, or once more after a look that is under way.
+    func wake() {
+        isWoken = true
+        sleep?.cancel()
+    }
 
     /// A rule pins what was found at this fingerprint; somebody else brings it in.
     func expect(_ id: PinRuleID, _ fingerprint: UInt64?) {
@@ -81,13 +84,13 @@ actor PinFollower {
     }
 
     private func rest(_ pause: Duration) async {
-        let wakes = wakes
-        await withTaskGroup(of: Void.self) { race in
-            race.addTask { try? await Task.sleep(for: pause) }
-            race.addTask { for await _ in wakes { return } }
-            await race.next()
-            race.cancelAll()
+        if !isWoken {
+            let sleep = Task { _ = try? await Task.sleep(for: pause) }
+            self.sleep = sleep
+            await withTaskCancellationHandler { await sleep.value } onCancel: { sleep.cancel() }
+            self.sleep = nil
         }
+        isWoken = false
     }
 
     // MARK: Looking
