@@ -87,7 +87,11 @@ actor PinFollower {
         if !isWoken {
             let sleep = Task { _ = try? await Task.sleep(for: pause) }
             self.sleep = sleep
-            await withTaskCancellationHandler { await sleep.value } onCancel: { sleep.cancel() }
+            await withTaskCancellationHandler {
+                await sleep.value
+            } onCancel: {
+                sleep.cancel()
+            }
             self.sleep = nil
         }
         isWoken = false
