@@ -104,9 +104,9 @@ struct FilmDisk {
         try await mustRun(["sh", "-c", "echo 3 > /proc/sys/vm/drop_caches"])
     }
 
-    /// Waits until the filesystem has really freed what was deleted. xfs frees it in the background, and no sync waits
-    /// for that; a freeze does.
-    func settleDeletes() async throws {
+    /// Waits for what a filesystem does after a sync: xfs frees in the background what was deleted, and has metadata in
+    /// its log alone.
+    func settle() async throws {
         try await mustRun(["fsfreeze", "--freeze", place])
         try await mustRun(["fsfreeze", "--unfreeze", place])
     }

@@ -163,6 +163,41 @@ extension Integration {
             }
         }
 
+        /// `stat` shows nothing of it, so it is found by a look that asks for every file's place, one of twelve.
+        @Test(.timeLimit(.minutes(3)), arguments: ["ext4", "xfs"])
+        func `a pin follows a file that is defragmented`(filesystem: String) async throws {
+            try await DaemonUnderTest.use("defragment-\(filesystem)") { daemon in
+                let disk = try await FilmDisk.make(filesystem, size: "1G", cacheSize: "200M", on: daemon)
+                // Files that grow in turn lie in pieces.
+                for round in 0..<8 as Range<UInt64> {
+                    for (number, file) in ["film", "other"].enumerated() {
+                        try await disk.append(file, mebibytes: 1, seed: round * 2 + UInt64(number) + 1)
+                        try await mustRun(["sync", "-f", disk.place])
+                    }
+                }
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                _ = try await disk.cache("pin", disk.path("film"))
+                let truth = try await disk.readAll(["film"])
+                let before = try await disk.extents("film")
+                #expect(before.count > 1, "\(before)")
+                try await mustRun([filesystem == "xfs" ? "xfs_fsr" : "e4defrag", "-v", disk.path("film")])
+                try await disk.settle()
+                #expect(try await disk.extents("film") != before)
+                let deadline = ContinuousClock.now + .seconds(90)
+                while try await disk.entries("film")["film"].map({ $0.pinnedBytes == $0.dataBytes }) != true {
+                    try #require(ContinuousClock.now < deadline, "the pin does not follow")
+                    // It has the files looked at again.
+                    try await daemon.mustCtl("sync", FilmDisk.name)
+                    try await Task.sleep(for: .milliseconds(200))
+                }
+                try await disk.waitForRules { $0.allSatisfy { $0.missingBytes == 0 } }
+                try await disk.evictAll()
+                try await expectLocal(disk, ["film"])
+                #expect(try await disk.readAll(["film"]) == truth)
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
+
         private func expectLocal(_ disk: FilmDisk, _ files: [String]) async throws {
             try await disk.dropKernelCaches()
             let entries = try await disk.entries()
@@ -190,8 +225,7 @@ extension Integration {
                 try await disk.evictAll()
                 // Out of xfs's log, where only the filesystem sees it.
                 if filesystem == "xfs" {
-                    let freeze = "xfs_freeze -f \(disk.place) && xfs_freeze -u \(disk.place)"
-                    for _ in 0..<2 { try await mustRun(["sh", "-c", freeze]) }
+                    for _ in 0..<2 { try await disk.settle() }
                     try await disk.evictAll()
                 }
                 let said = try await disk.cache("pin", FilmDisk.name, "--metadata", "--wait")
@@ -210,6 +244,11 @@ extension Integration {
                 #expect(moved < 4096 && recursive < 4096)
                 #expect(rule.metadata == true && rule.recursive == true && rule.path == disk.place)
                 #expect(try await disk.entries("folder-1/film").values.map(\.state) == [.cloud])
+                // No content is pinned with it; and of the metadata no folder's can be let go alone.
+                let content = try await daemon.ctl(["cache", "unpin", disk.path("folder-1")])
+                #expect(content.status == 1 && content.errors.contains("Nothing of it is pinned"), "\(content)")
+                let part = try await daemon.ctl(["cache", "unpin", disk.path("folder-1"), "--metadata"])
+                #expect(part.status == 4 && part.errors.contains("all of \(disk.place)"), "\(part)")
 
                 _ = try await disk.cache("unpin", FilmDisk.name, "--metadata")
                 try await disk.evictAll()

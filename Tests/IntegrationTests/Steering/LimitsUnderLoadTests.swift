@@ -215,7 +215,7 @@ extension Integration {
                 try await daemon.mustCtl("sync", FilmDisk.name)
                 let full = try await daemon.status(FilmDisk.name)
                 try await mustRun(["rm", disk.path("film")])
-                try await disk.settleDeletes()
+                try await disk.settle()
                 let taken = try await seconds { try await mustRun(["fstrim", disk.place]) }
                 try await daemon.mustCtl("sync", FilmDisk.name)
                 let after = try await daemon.status(FilmDisk.name)

@@ -206,11 +206,11 @@ extension PathAsker {
         return path == asked || (isRecursive && (asked == "/" || path.hasPrefix(asked + "/")))
     }
 
-    /// The folder by whose rule a target is pinned; nil when it is not.
+    /// The folder by whose rule a target's content, or its metadata, is pinned; nil when it is not.
     fileprivate func cover(_ rule: PinRule, _ targets: [PathQuestion.Target]) -> String? {
-        guard case .path(let path, isRecursive: true, _) = rule.target else { return nil }
+        guard case .path(let path, isRecursive: true, let hasMetadata) = rule.target else { return nil }
         let isAbove = targets.contains { target in
-            guard let asked = relative(target.path) else { return false }
+            guard target.isMetadata == hasMetadata, let asked = relative(target.path) else { return false }
             return path == "/" || asked.hasPrefix(path + "/")
         }
         return isAbove ? absolute(path) : nil
