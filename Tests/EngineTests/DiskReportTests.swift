@@ -1,8 +1,9 @@
 import Synchronization
 import Testing
-import VDriveEngine
 import VDriveModel
 import VDriveStore
+
+@testable import VDriveEngine
 
 /// What a disk tells upward, and the waits that can be given up.
 @Suite("reports of a disk", .timeLimit(.minutes(1)))
@@ -116,5 +117,20 @@ struct DiskReportTests {
         try await two.detach()
         try await one.attach()
         try await one.detach()
+    }
+
+    @Test("a detached disk keeps nothing alive: not its store, nor whom it told")
+    func end() async throws {
+        weak var meter: StoreMeter?
+        weak var listener: EngineWorld?
+        do {
+            let world = try await EngineWorld(chunkBytes: 64 << 10)
+            try await world.attach()
+            meter = world.disk.options.store.meter
+            listener = world
+            try await world.write(0, fill(1))
+            try await world.detach()
+        }
+        try await eventually { meter == nil && listener == nil }
     }
 }

@@ -185,9 +185,9 @@ extension Disk {
             tell: options.report,
             now: now
         )
-        options.store.meter.observe { state, previous in
-            options.report(.remote(state: state.rawValue, previous: previous.rawValue))
-        }
+        // The store in the options owns the meter, so its observer must not own them.
+        let report = options.report
+        options.store.meter.observe { report(.remote(state: $0.rawValue, previous: $1.rawValue)) }
         return Disk(
             options: options,
             plane: plane,
