@@ -96,7 +96,8 @@ final class EngineWorld: Sendable {
             isReadOnly: isReadOnly,
             logger: logger,
             softwareVersion: "test",
-            report: { [self] report in reports.withLock { $0.append(report) } },
+            // Weak: a world whose test failed while it was attached is to go, with its folder.
+            report: { [weak self] report in self?.reports.withLock { $0.append(report) } },
             goesOn: goesOn
         )
     }
