@@ -88,6 +88,8 @@ enum EngineLimits {
     static let narrowChunksMax = 4096
     /// Between tries of an upload that the server refused (full, forbidden): somebody must act.
     static let refusedRetry = Duration.seconds(5)
+    /// Between tries of pinned data that came damaged: somebody may repair the remote.
+    static let damagedPinRetry = Duration.seconds(60)
     /// After a lost race for a term: the winner writes its owner record right after the claim.
     static let ownerRecordPatience = Duration.seconds(1)
     /// How long a takeover keeps what the disk's former owner needs to save its changes: a week.

@@ -145,7 +145,84 @@ import VDriveTestKit
         try await world.attach()
         let status = await world.disk.status()
         #expect(status.pinnedBytes == 1 << 20)
-        #expect(status.warnings.contains { $0.contains("1 of 2 pin rules") }, "\(status.warnings)")
+        #expect(status.warnings.contains { $0.contains("1 pin rule is not in force") }, "\(status.warnings)")
+        #expect(await world.disk.pinTrouble(of: Self.rule) == nil)
+        guard case .notInForce(let sentence)? = await world.disk.pinTrouble(of: PinRuleID(3)) else {
+            Issue.record("nothing is said of a rule that pins nothing")
+            return
+        }
+        #expect(sentence.contains("needs a cache of at least"), "\(sentence)")
+
+        // With more room it comes into force by itself, and what it pins comes in.
+        var limits = await world.disk.limits
+        limits.hardBytes = 48 << 20
+        try await world.disk.setLimits(limits)
+        #expect(await world.disk.status().pinnedBytes == 30 << 20)
+        #expect(await world.disk.status().warnings.isEmpty)
+        try await eventually { try await world.disk.residency(of: [0..<30 << 20])[0].cachedBytes == 30 << 20 }
+        #expect(await world.disk.pinTrouble(of: PinRuleID(3)) == nil)
+        try await world.detach()
+    }
+
+    @Test("a rule that does not fit comes into force when others go, and its warning ends with it")
+    func leftOut() async throws {
+        let (world, _, _) = try await coldWorld()
+        for (id, start) in [(1, 0), (2, 6), (3, 12)] as [(UInt64, UInt64)] {
+            let range = start << 20..<(start + 5) << 20
+            try await world.disk.savePinRule(PinRule(id: PinRuleID(id), target: .range(range), createdAt: id))
+        }
+        try await world.detach()
+        try await world.attach()
+        #expect(await world.disk.status().pinnedBytes == 5 << 20)
+        #expect(await world.disk.status().warnings.contains { $0.contains("2 pin rules are not in force") })
+        // Of one that is not in force a part is left: it is not in force either, and not forgotten.
+        let rest = PinRule(id: PinRuleID(4), target: .range(6 << 20..<10 << 20), createdAt: 2)
+        try await world.disk.replacePinRule(PinRuleID(2), with: [rest])
+        #expect(await world.disk.status().pinnedBytes == 5 << 20)
+        try await world.disk.removePinRule(PinRuleID(1))
+        await world.disk.removePins(PinRuleID(1))
+        #expect(await world.disk.status().pinnedBytes == 5 << 20, "the other one has come into force")
+        #expect(await world.disk.status().warnings.contains { $0.contains("1 pin rule is not in force") })
+        try await world.disk.removePinRule(PinRuleID(4))
+        await world.disk.removePins(PinRuleID(4))
+        #expect(await world.disk.status().warnings.isEmpty)
+        try await world.detach()
+    }
+
+    @Test("a rule is cut into parts also when what is pinned has become too much; both are durable or neither")
+    func cut() async throws {
+        let (world, _, _) = try await coldWorld()
+        let rule = PinRule(id: Self.rule, target: .range(0..<6 << 20), createdAt: 1)
+        try await world.disk.savePinRule(rule)
+        try await world.disk.setPins(rule.id, rule.ranges)
+        // As when others have filled the filesystem.
+        await world.disk.cache.hold(to: 4 << 20)
+        let parts = [
+            PinRule(id: PinRuleID(2), target: .range(0..<1 << 20), createdAt: 1),
+            PinRule(id: PinRuleID(3), target: .range(2 << 20..<6 << 20), createdAt: 1),
+        ]
+        try await world.disk.replacePinRule(rule.id, with: parts)
+        #expect(await world.disk.status().pinnedBytes == 5 << 20)
+        #expect(try await world.disk.pinRules() == parts)
+        try await world.detach()
+        try await world.attach()
+        #expect(try await world.disk.pinRules() == parts)
+        try await world.detach()
+    }
+
+    @Test("pinned data that cannot be had is said, and comes by itself when it can")
+    func laterFetch() async throws {
+        let (world, store, _) = try await coldWorld()
+        try await world.disk.setPins(Self.rule, Self.pinned)
+        store.add(.init(.get, nameContains: "blocks/", .failBefore(StoreError(.forbidden, "not now"))))
+        world.disk.wantPinned()
+        try await eventually { await world.disk.pinTrouble(of: Self.rule) != nil }
+        store.clear()
+        try await eventually {
+            let found = try await world.disk.residency(of: Self.pinned)
+            return zip(Self.pinned, found).allSatisfy { $1.cachedBytes == UInt64($0.count) }
+        }
+        try await eventually { await world.disk.pinTrouble(of: Self.rule) == nil }
         try await world.detach()
     }
 
@@ -170,6 +247,7 @@ import VDriveTestKit
         var random = SeededGenerator(seed: seed)
         var pins = PinSet(pagesPerChunk: 16)
         var plain: [PinRuleID: Set<UInt64>] = [:]
+        var (before, allBefore) = (pins, Set<UInt64>())
         for _ in 0..<200 {
             let rule = PinRuleID(UInt64.random(in: 1...5, using: &random))
             if Int.random(in: 0..<4, using: &random) == 0 {
@@ -184,6 +262,11 @@ import VDriveTestKit
                 plain[rule] = Set(stretches.flatMap { Array($0) })
             }
             let all = plain.values.reduce(into: Set<UInt64>()) { $0.formUnion($1) }
+            let changed = pins.difference(from: before)
+            #expect(PinSet.merge(changed) == changed)
+            #expect(Set(changed.flatMap { Array($0) }) == all.symmetricDifference(allBefore))
+            #expect(before.difference(from: pins) == changed)
+            (before, allBefore) = (pins, all)
             #expect(pins.pageCount == UInt64(all.count))
             var visited: [ChunkIndex] = []
             pins.forEachChunk { visited.append($0) }
@@ -199,4 +282,9 @@ import VDriveTestKit
             }
         }
     }
+}
+
+extension CacheActor {
+    /// The next look at the filesystem sets the limit anew.
+    fileprivate func hold(to bytes: UInt64) { limitBytes = bytes }
 }

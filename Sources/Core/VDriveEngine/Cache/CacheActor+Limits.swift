@@ -59,6 +59,7 @@ extension CacheActor {
             // What was reserved during the measurement is not in it either.
             let reserved = reservedBefore + reservedEver - everBefore
             limitBytes = effectiveLimit(limits, measure)
+            if limitBytes > leftOutLimit, !leftOut.isEmpty { adoptLeftOut() }
             let free = (Int(limitBytes) - Int(ours(measure))) / DiskGeometry.pageBytes - reserved
             plane.counters.freePages.add(
                 free - plane.counters.freePages.load(ordering: .relaxed),
@@ -93,6 +94,7 @@ extension CacheActor {
         limits = next
         plane.counters.freePages.add((Int(limit) - Int(limitBytes)) / DiskGeometry.pageBytes, ordering: .relaxed)
         limitBytes = limit
+        if !leftOut.isEmpty { adoptLeftOut() }
         noteMarks()
         askForCleaning()
     }

@@ -52,7 +52,14 @@ extension CacheActor {
     ///
     /// - Parameter ranges: bytes of the disk.
     func setPins(_ rule: PinRuleID, _ ranges: [Range<UInt64>]) throws(DiskError) {
-        let next = pins.replacing(rule, with: pageStretches(ranges))
+        try takePins(pins.replacing(rule, with: pageStretches(ranges)))
+        guard let index = leftOut.firstIndex(where: { $0.id == rule }) else { return }
+        leftOut.remove(at: index)
+        tellLeftOut()
+        wantPinned()
+    }
+
+    private func takePins(_ next: PinSet) throws(DiskError) {
         if next.pageCount > pins.pageCount { try checkPins(next.pageCount, limitBytes: limitBytes) }
         guard next.stretchCount <= EngineLimits.pinStretchesMax else {
             throw DiskError(
@@ -67,23 +74,81 @@ extension CacheActor {
     /// All that is pinned, whether in the cache or not.
     var pinnedBytes: UInt64 { pins.pageCount * UInt64(DiskGeometry.pageBytes) }
 
-    func removePins(_ rule: PinRuleID) { exchangePins(pins.replacing(rule, with: nil)) }
+    func removePins(_ rule: PinRuleID) {
+        leftOut.removeAll { $0.id == rule }
+        tellLeftOut()
+        exchangePins(pins.replacing(rule, with: nil))
+        adoptLeftOut()
+    }
+
+    /// Puts rules for parts of what a rule pins in its place. It takes no more than before, so nothing is checked.
+    func replacePins(_ rule: PinRuleID, with parts: [PinRule]) {
+        if leftOut.contains(where: { $0.id == rule }) {
+            leftOut += parts
+        } else {
+            exchangePins(pins.replacing([(rule, nil)] + parts.map { ($0.id, pageStretches($0.ranges)) }))
+        }
+        removePins(rule)
+    }
+
+    // MARK: Rules that did not fit
 
     /// Before anything is taken up: pins what the rules of earlier runs say, as far as it fits.
     func adoptPins(_ rules: [PinRule]) {
-        var left: UInt64 = 0
-        for rule in rules {
-            do throws(DiskError) { try setPins(rule.id, rule.ranges) } catch {
-                left += 1
-                logger.error("a pin rule is not in force", metadata: ["rule": "\(rule.id)", "error": "\(error)"])
-            }
+        do throws(DiskError) {
+            try takePins(pins.replacing(rules.map { ($0.id, pageStretches($0.ranges)) }))
+        } catch {
+            for rule in rules { adopt(rule) }
         }
-        guard left > 0 else { return }
+        leftOutLimit = limitBytes
+        tellLeftOut()
+        wantPinned()
+    }
+
+    private func adopt(_ rule: PinRule) {
+        do throws(DiskError) { try setPins(rule.id, rule.ranges) } catch {
+            leftOut.append(rule)
+            logger.error("a pin rule is not in force", metadata: ["rule": "\(rule.id)", "error": "\(error)"])
+        }
+    }
+
+    /// There may be more room for pins than before.
+    func adoptLeftOut() {
+        leftOutLimit = limitBytes
+        for rule in leftOut {
+            do throws(DiskError) { try setPins(rule.id, rule.ranges) } catch { continue }
+            logger.notice("a pin rule is in force again", metadata: ["rule": "\(rule.id)"])
+        }
+    }
+
+    private func tellLeftOut() {
+        guard !leftOut.isEmpty else { return warnings.clear(.pinsTooLarge) }
+        let rules = leftOut.count == 1 ? "1 pin rule is" : "\(leftOut.count) pin rules are"
         warnings.raise(
             .pinsTooLarge,
-            "\(left) of \(rules.count) pin rules are not in force: the cache is too small for them. Enlarge it, or "
-                + "remove pins."
+            "\(rules) not in force: the cache is too small. Enlarge it, or remove pins; what fits then comes back."
         )
+    }
+
+    func pinTrouble(of rule: PinRuleID) -> PinTrouble? {
+        if let one = leftOut.first(where: { $0.id == rule }) {
+            let next = pins.replacing(rule, with: pageStretches(one.ranges))
+            let reason = excess(next.pageCount, limitBytes: limitBytes) ?? "It lies in too many places."
+            return .notInForce("It pins nothing. \(reason)")
+        }
+        return pinFetchFailure.map { .missing($0.message) }
+    }
+
+    // MARK: Bringing in
+
+    /// Has what is pinned, and not in the cache, brought in.
+    nonisolated func wantPinned() { pinWake.yield() }
+
+    func notePinFetch(failure: DiskError?) {
+        if let failure, failure.message != pinFetchFailure?.message {
+            logger.warning("pinned data cannot be brought in yet", metadata: ["error": "\(failure)"])
+        }
+        pinFetchFailure = failure
     }
 
     /// Whole pages of the disk that byte ranges touch.
@@ -96,29 +161,31 @@ extension CacheActor {
 
     /// - Throws: `outOfSpace` when so many pinned pages would leave no room for the rest.
     func checkPins(_ pages: UInt64, limitBytes: UInt64) throws(DiskError) {
-        let pinned = pages * UInt64(DiskGeometry.pageBytes)
-        let needed = CacheLimits.leastBytes(forPinned: pinned)
-        guard needed > limitBytes else { return }
+        guard let excess = excess(pages, limitBytes: limitBytes) else { return }
         throw DiskError(
             .outOfSpace,
-            "\(pinned) bytes are to stay pinned, which needs a cache of at least \(needed) bytes; it would be held to "
-                + "\(limitBytes). Nothing was changed; enlarge the cache, free space beside it, or unpin something."
+            "\(excess) Nothing was changed; enlarge the cache, free space beside it, or unpin something."
         )
+    }
+
+    /// How much is needed where so many pinned pages would leave no room for the rest.
+    private func excess(_ pages: UInt64, limitBytes: UInt64) -> String? {
+        let pinned = pages * UInt64(DiskGeometry.pageBytes)
+        let needed = CacheLimits.leastBytes(forPinned: pinned)
+        guard needed > limitBytes else { return nil }
+        return
+            "\(pinned) bytes are to stay pinned, which needs a cache of at least \(needed) bytes; it would be held to "
+            + "\(limitBytes)."
     }
 
     /// The policy learns which chunks it may choose from now on. Nothing waits.
     private func exchangePins(_ next: PinSet) {
-        let before = pins
+        let changes = pins.difference(from: next)
         pins = next
         noteMarks()
-        let refile = { (chunk: ChunkIndex) in
-            let word = self.plane.table.load(chunk)
-            if word.isResident, !word.isDirty { self.admit(chunk) }
-        }
-        before.forEachChunk(refile)
-        next.forEachChunk { chunk in
-            // Those with pins before are done.
-            if before.pages(of: chunk) == nil { refile(chunk) }
+        next.forEachChunk(of: changes) { chunk in
+            let word = plane.table.load(chunk)
+            if word.isResident, !word.isDirty { admit(chunk) }
         }
     }
 }

@@ -57,6 +57,15 @@ actor CacheActor {
     var policy: any EvictionPolicy
     var time = CacheTime()
     var pins: PinSet
+    /// Rules that are not in force because they did not fit, in the order of their creation.
+    var leftOut: [PinRule] = []
+    /// The limit when they were tried last.
+    var leftOutLimit: UInt64 = 0
+    /// Why pinned data could not be brought in, when it was tried last.
+    var pinFetchFailure: DiskError?
+    /// One for each time that pinned data may be missing in the cache.
+    nonisolated let pinWakes: AsyncStream<Void>
+    nonisolated let pinWake: AsyncStream<Void>.Continuation
     var dirty: Set<ChunkIndex> = []
     /// Since when something of a dirty chunk is on this machine alone; nothing of what an earlier daemon left.
     var dirtySince: [ChunkIndex: ContinuousClock.Instant] = [:]
@@ -130,6 +139,7 @@ actor CacheActor {
         self.limits = limits
         limitBytes = limits.hardBytes
         pins = PinSet(pagesPerChunk: plane.geometry.pagesPerChunk)
+        (pinWakes, pinWake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.warnings = warnings
         readAhead = ReadAhead(geometry: plane.geometry)
         link = LinkEstimate(

@@ -18,9 +18,12 @@ struct PinSet: Sendable {
     var isEmpty: Bool { merged.isEmpty }
 
     /// The set after a rule names other pages; nil ends the rule.
-    func replacing(_ rule: PinRuleID, with stretches: Stretches?) -> PinSet {
+    func replacing(_ rule: PinRuleID, with stretches: Stretches?) -> PinSet { replacing([(rule, stretches)]) }
+
+    /// The set after rules name other pages; nil ends a rule.
+    func replacing(_ changes: [(PinRuleID, Stretches?)]) -> PinSet {
         var next = self
-        next.rules[rule] = stretches.map(Self.merge)
+        for (rule, stretches) in changes { next.rules[rule] = stretches.map(Self.merge) }
         next.merged = Self.merge(next.rules.values.flatMap { $0 })
         next.pageCount = next.merged.reduce(0) { $0 + UInt64($1.count) }
         return next
@@ -62,10 +65,31 @@ struct PinSet: Sendable {
         return merged[low...].prefix { $0.lowerBound < stretch.upperBound }.map { $0.clamped(to: stretch) }
     }
 
+    /// The pages that are pinned either here or there.
+    func difference(from other: PinSet) -> Stretches {
+        // A page is in one of them alone where it lies behind an odd number of ends of both.
+        let here = merged.flatMap { [$0.lowerBound, $0.upperBound] }
+        let there = other.merged.flatMap { [$0.lowerBound, $0.upperBound] }
+        var ends: [UInt64] = []
+        var (a, b) = (0, 0)
+        while a < here.count || b < there.count {
+            let next = min(a < here.count ? here[a] : .max, b < there.count ? there[b] : .max)
+            let isHere = a < here.count && here[a] == next
+            let isThere = b < there.count && there[b] == next
+            if isHere { a += 1 }
+            if isThere { b += 1 }
+            if isHere != isThere { ends.append(next) }
+        }
+        return stride(from: 0, to: ends.count, by: 2).map { ends[$0]..<ends[$0 + 1] }
+    }
+
     /// The chunks with a pinned page, in order and each once.
-    func forEachChunk(_ visit: (ChunkIndex) -> Void) {
+    func forEachChunk(_ visit: (ChunkIndex) -> Void) { forEachChunk(of: merged, visit) }
+
+    /// The chunks with a page of stretches that are in order and apart, in order and each once.
+    func forEachChunk(of stretches: Stretches, _ visit: (ChunkIndex) -> Void) {
         var next: UInt64 = 0
-        for stretch in merged {
+        for stretch in stretches {
             let last = (stretch.upperBound - 1) / pagesPerChunk
             var chunk = max(next, stretch.lowerBound / pagesPerChunk)
             while chunk <= last {

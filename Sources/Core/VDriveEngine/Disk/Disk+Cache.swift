@@ -1,5 +1,4 @@
-internal import VDriveMetadata
-package import VDriveModel
+internal import VDriveModel
 
 /// What people steer of the cache. Byte ranges are the disk's, and clamped to it: what brings in or pins takes every
 /// page that a range touches, what evicts takes only pages that lie in it whole.
@@ -140,48 +139,6 @@ extension Disk {
             await progress(done)
         }
         return result
-    }
-
-    // MARK: Pins
-
-    /// Replaces what one rule pins, at once and in memory alone.
-    ///
-    /// - Throws: `outOfSpace`, with how much is needed, when the pins of all rules would leave no room for the rest;
-    ///   nothing is changed then.
-    package func setPins(_ rule: PinRuleID, _ ranges: [Range<UInt64>]) async throws(DiskError) {
-        try await cache.setPins(rule, ranges)
-    }
-
-    /// Ends what one rule pins, in memory alone; unknown rules are no error.
-    package func removePins(_ rule: PinRuleID) async { await cache.removePins(rule) }
-
-    /// The rules that this machine keeps, by their creation.
-    package func pinRules() async throws(DiskError) -> [PinRule] { try await bitmap.pinRules() }
-
-    /// Keeps a rule, or replaces it, durably. It pins by `setPins` alone.
-    package func savePinRule(_ rule: PinRule) async throws(DiskError) {
-        var batch = MetadataBatch()
-        batch.keep(rule)
-        try await bitmap.note(batch)
-    }
-
-    /// Forgets a rule, durably. What it pins ends by `removePins` alone.
-    package func removePinRule(_ id: PinRuleID) async throws(DiskError) {
-        var batch = MetadataBatch()
-        batch.forget(id)
-        try await bitmap.note(batch)
-    }
-
-    /// Brings back what is pinned and was lost with an unclean stop, or never came.
-    func fetchPinned() async {
-        while !Task.isCancelled {
-            let ranges = await cache.pinnedRanges
-            do throws(DiskError) {
-                return try await prefetch(ranges) { _ in }
-            } catch {
-                await cache.pause(EngineLimits.refusedRetry)
-            }
-        }
     }
 
     // MARK: Limits

@@ -188,7 +188,7 @@ package final class Disk: Sendable {
     private func serveEvents() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.cache.verifyInBackground() }
-            group.addTask { await self.fetchPinned() }
+            group.addTask { await self.keepPinned() }
             for await event in events {
                 switch event {
                 case .wantsEpoch: await uploads.wake()
