@@ -223,9 +223,9 @@ extension Integration {
 }
 
 /// Waits until something is so.
-func wait(for what: String, seconds: Int = 60, _ condition: @Sendable () throws -> Bool) async throws {
+func wait(for what: String, seconds: Int = 60, _ condition: () async throws -> Bool) async throws {
     let deadline = ContinuousClock.now + .seconds(seconds)
-    while try !condition() {
+    while try await !condition() {
         guard ContinuousClock.now < deadline else {
             throw DaemonUnderTest.Failure(description: "There is no \(what) after \(seconds) s.")
         }

@@ -17,13 +17,18 @@ import VDriveHost
 
         func path(_ name: String) -> String { "\(place)/\(name)" }
 
-        func ask(_ targets: [PathQuestion.Target], page: PathQuestion.Page? = nil) -> [PathAnswer] {
+        func ask(
+            _ targets: [PathQuestion.Target],
+            page: PathQuestion.Page? = nil,
+            writesOut: PathQuestion.WriteOut = .unplaced
+        ) -> [PathAnswer] {
             let question = PathQuestion(
                 targets: targets,
                 mountPoint: place,
                 devicePath: device.devicePath,
                 filesystem: filesystem,
-                page: page
+                page: page,
+                writesOut: writesOut
             )
             var answers: [PathAnswer] = []
             PathResolver(question) { answers.append($0) }.run()
@@ -34,7 +39,8 @@ import VDriveHost
         func resolve(
             _ name: String,
             isMetadata: Bool = false,
-            fingerprint: UInt64? = nil
+            fingerprint: UInt64? = nil,
+            writesOut: PathQuestion.WriteOut = .unplaced
         ) throws -> (ranges: [Range<UInt64>], summary: PathAnswer.Summary) {
             let full = name.isEmpty ? place : path(name)
             let target = PathQuestion.Target(
@@ -44,7 +50,7 @@ import VDriveHost
                 fingerprint: fingerprint
             )
             var ranges: [Range<UInt64>] = []
-            for answer in ask([target]) {
+            for answer in ask([target], writesOut: writesOut) {
                 switch answer {
                 case .ranges(let numbers): ranges += numbers.asRanges
                 case .target(let summary):
@@ -132,9 +138,20 @@ import VDriveHost
             let second = noise(8192, 2)
             try write(volume.path("file"), first)
             try write(volume.path("file"), second, at: 4 << 20)
+            // Nothing was written out yet, and need not be to be counted: what is set aside behind the end is none.
+            let unplaced = try volume.resolve("file", writesOut: .nothing)
+            #expect(unplaced.ranges.isEmpty && unplaced.summary.unplacedBytes == 303_104 + 8192)
+            let page = PathQuestion.Page(entriesMax: 10)
+            let target = PathQuestion.Target(path: volume.path("file"), isRecursive: false)
+            let listed = volume.ask([target], page: page, writesOut: .nothing)
+            guard case .entry(let entry)? = listed.first else {
+                Issue.record("\(listed)")
+                return
+            }
+            #expect(entry.ranges.isEmpty && entry.unplacedBytes == 303_104 + 8192 && entry.problem == nil)
             let reserved = try OpenFile.open(volume.path("file"), flags: O_RDWR)
             #expect(posix_fallocate(reserved.descriptor, 8 << 20, 4 << 20) == 0)
-            // Nothing was written out yet: the resolver has to do that.
+            // Else the resolver has to write it.
             let (ranges, summary) = try volume.resolve("file")
             #expect(ranges.map(\.count).reduce(0, +) == 303_104 + 8192)
             #expect(summary.progress.files == 1 && summary.progress.bytes == 303_104 + 8192 && summary.skipped == 0)

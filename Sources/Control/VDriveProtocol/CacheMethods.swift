@@ -81,7 +81,8 @@ package struct CacheEntry: Codable, Equatable, Sendable {
     package var offset: UInt64?
     /// The file's length, or the part's.
     package var sizeBytes: UInt64
-    /// Bytes of the disk that hold its data, in whole blocks: without holes, and without what was never written.
+    /// Bytes of the disk that hold its data, in whole blocks: without holes, and without what was never written. What
+    /// the filesystem has in memory alone counts as in the cache, and dirty.
     package var dataBytes: UInt64
     /// Of `dataBytes`, what is in the cache.
     package var cachedBytes: UInt64

@@ -9,16 +9,24 @@ package enum CachePin: RPCMethod {
         package var rules: [CacheRule]
         /// The job that brings in what is not there; null when all was waited for.
         package var job: String?
+        /// Files whose place on the disk cannot be told. They are looked at again.
+        package var skippedFiles: UInt64
+        /// Why, for the first of them.
+        package var problem: String?
 
-        package init(rules: [CacheRule], job: String?) {
+        package init(rules: [CacheRule], job: String?, found: FoundFiles) {
             self.rules = rules
             self.job = job
+            skippedFiles = found.skippedFiles
+            problem = found.problem
         }
 
         package func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(rules, forKey: .rules)
             try container.encode(job, forKey: .job)
+            try container.encode(skippedFiles, forKey: .skippedFiles)
+            try container.encode(problem, forKey: .problem)
         }
     }
 }

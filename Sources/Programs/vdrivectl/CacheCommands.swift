@@ -195,7 +195,8 @@ extension Cache {
                 let missing = result.rules.reduce(0) { $0 + $1.missingBytes }
                 let pinned = ByteSize.text(result.rules.reduce(0) { $0 + $1.pinnedBytes })
                 let rest = result.job.map { "; \(ByteSize.text(missing)) come in by the job \($0)" } ?? ""
-                return "pinned \(target.text): \(pinned)\(missing > 0 ? rest : "")"
+                let skipped = FoundFiles.words(skipped: result.skippedFiles, result.problem)
+                return "pinned \(target.text): \(pinned)\(missing > 0 ? rest : "")\(skipped)"
             }
         }
     }
@@ -308,7 +309,10 @@ extension FoundFiles {
     fileprivate var words: String {
         var text = ByteSize.text(bytes)
         if let files { text += " in \(files) \(files == 1 ? "file" : "files")" }
-        if skippedFiles > 0 { text += "; \(skippedFiles) skipped, the first: \(problem ?? "")" }
-        return text
+        return text + Self.words(skipped: skippedFiles, problem)
+    }
+
+    fileprivate static func words(skipped: UInt64, _ problem: String?) -> String {
+        skipped == 0 ? "" : "; \(skipped) skipped, the first: \(problem ?? "")"
     }
 }

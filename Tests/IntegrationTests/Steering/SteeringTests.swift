@@ -12,16 +12,6 @@ extension Integration {
             return try JSONDecoder().decode(Job.self, from: Data(text.utf8))
         }
 
-        private func waitUntil(_ seconds: Int, _ condition: () async throws -> Bool) async throws {
-            let deadline = ContinuousClock.now + .seconds(seconds)
-            while try await !condition() {
-                guard ContinuousClock.now < deadline else {
-                    throw DaemonUnderTest.Failure(description: "It did not come to be in \(seconds) s.")
-                }
-                try await Task.sleep(for: .milliseconds(100))
-            }
-        }
-
         @Test(.timeLimit(.minutes(5)))
         func `a prefetch over a slow link is cancelled within two seconds, and a detach ends one`() async throws {
             try await DaemonUnderTest.use("cancel") { daemon in
@@ -34,7 +24,7 @@ extension Integration {
                 for ending in ["jobs cancel", "detach"] {
                     let id = try await disk.cache("prefetch", disk.path("big"), "-r")
                         .trimmingCharacters(in: .newlines)
-                    try await waitUntil(30) {
+                    try await wait(for: "the fetching", seconds: 30) {
                         let progress = try await job(id, daemon).progress
                         return progress.unit == .bytes && progress.total == 100 << 20
                     }
@@ -43,7 +33,9 @@ extension Integration {
                             try await daemon.mustCtl("detach", FilmDisk.name)
                         } else {
                             try await daemon.mustCtl("jobs", "cancel", id)
-                            try await waitUntil(30) { try await job(id, daemon).state != .running }
+                            try await wait(for: "the job's end", seconds: 30) {
+                                try await job(id, daemon).state != .running
+                            }
                         }
                     }
                     let end = try await job(id, daemon)

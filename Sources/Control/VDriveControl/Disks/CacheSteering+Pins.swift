@@ -11,7 +11,8 @@ extension CacheSteering {
         var rule: PinRule
         let isNew: Bool
         let ranges: [Range<UInt64>]
-        let fingerprint: UInt64?
+        /// Of a path.
+        var found: PathAsker.Resolved?
     }
 
     /// Makes rules, and brings in what they pin. When the fetching is cancelled, the rules are there all the same.
@@ -24,11 +25,11 @@ extension CacheSteering {
         try await keep(wanted)
         var fetching: Job?
         if waits {
-            try await fetch(found.ranges, job)
+            try await fetchPins(found.ranges, job)
         } else {
             fetching = try job.registry.start(.cachePrefetch, disk: name.text, most: nil) { next in
                 do throws(RPCError) {
-                    try await fetch(found.ranges, next)
+                    try await fetchPins(found.ranges, next)
                     let output = CachePrefetch.Output(found: found.summary)
                     guard let result = try? JSONValue(encoding: output) else { return .success("null") }
                     return .success(result.text)
@@ -39,7 +40,17 @@ extension CacheSteering {
         }
         var rules: [CacheRule] = []
         for one in wanted { rules.append(try await describe(one.rule, one.ranges)) }
-        return CachePin.Output(rules: rules, job: fetching?.id)
+        return CachePin.Output(rules: rules, job: fetching?.id, found: found.summary)
+    }
+
+    /// What cannot be had now is tried again by the disk, unless somebody wants it to end.
+    private func fetchPins(_ ranges: [Range<UInt64>], _ job: JobHandle) async throws(RPCError) {
+        do throws(RPCError) {
+            try await fetch(ranges, job)
+        } catch {
+            if !job.isAsked { disk.wantPinned() }
+            throw error
+        }
     }
 
     private func wanted(_ found: Found) async throws(RPCError) -> [Wanted] {
@@ -55,22 +66,15 @@ extension CacheSteering {
             for (target, file) in zip(targets, found.files) {
                 var (rule, isNew) = rule(asker.target(target))
                 rule.resolved = Array(file.ranges.prefix(PinRule.resolvedMax))
-                let mark = file.summary.fingerprint
-                wanted.append(Wanted(rule: rule, isNew: isNew, ranges: file.ranges, fingerprint: mark))
+                wanted.append(Wanted(rule: rule, isNew: isNew, ranges: file.ranges, found: file))
             }
         } else {
             for range in found.ranges {
                 let (rule, isNew) = rule(.range(range))
-                wanted.append(Wanted(rule: rule, isNew: isNew, ranges: [range], fingerprint: nil))
+                wanted.append(Wanted(rule: rule, isNew: isNew, ranges: [range]))
             }
         }
-        guard known.count + wanted.count(where: \.isNew) <= RPCLimits.pinRulesMax else {
-            throw RPCError(
-                .refused,
-                "The disk \(name) would have more than \(RPCLimits.pinRulesMax) pin rules; "
-                    + "pin a folder with --recursive in place of its files, or unpin others."
-            )
-        }
+        try Self.check(known.count + wanted.count(where: \.isNew), name)
         return wanted
     }
 
@@ -79,7 +83,7 @@ extension CacheSteering {
         var kept: [PinRule] = []
         do throws(RPCError) {
             for one in wanted {
-                await scope.attached.pins?.expect(one.rule.id, one.fingerprint)
+                if let found = one.found { await scope.attached.pins?.expect(one.rule.id, found) }
                 if one.isNew { kept.append(one.rule) }
                 try await asking { () async throws(DiskError) in
                     try await disk.setPins(one.rule.id, one.ranges)
@@ -111,7 +115,7 @@ extension CacheSteering {
             for rule in rules { try await drop(rule) }
             count = rules.count
         case .ranges(let ranges):
-            for rule in rules where try await cut(rule, by: ranges) { count += 1 }
+            count = try await cut(rules, by: ranges)
         case .files(let targets, let asker):
             let isRecursive = target.recursive == true
             let leaving = rules.filter { rule in
@@ -127,29 +131,33 @@ extension CacheSteering {
         return CacheUnpin.Output(rules: count)
     }
 
-    /// Takes ranges out of a rule's range; what is left of it stays pinned.
+    /// Takes ranges out of the rules for ranges; what is left of them stays pinned.
     ///
-    /// - Returns: whether anything was taken.
-    private func cut(_ rule: PinRule, by ranges: [Range<UInt64>]) async throws(RPCError) -> Bool {
-        guard case .range(let range) = rule.target, ranges.contains(where: range.overlaps) else { return false }
-        var left = [range]
-        for taken in ranges {
-            left = left.flatMap { part -> [Range<UInt64>] in
-                let common = part.clamped(to: taken)
-                guard part.overlaps(taken) else { return [part] }
-                return [part.lowerBound..<common.lowerBound, common.upperBound..<part.upperBound].filter { !$0.isEmpty }
-            }
-        }
+    /// - Returns: of how many rules anything was taken.
+    private func cut(_ rules: [PinRule], by ranges: [Range<UInt64>]) async throws(RPCError) -> Int {
         var generator = SystemRandomNumberGenerator()
-        for part in left {
-            let rest = PinRule(id: PinRuleID(using: &generator), target: .range(part), createdAt: rule.createdAt)
-            // Kept before the old rule goes; in memory the old one goes first, or both together could be too much.
-            try await asking { () async throws(DiskError) in try await disk.savePinRule(rest) }
-            await disk.removePins(rule.id)
-            try await asking { () async throws(DiskError) in try await disk.setPins(rest.id, [part]) }
+        let cuts = rules.compactMap { rule -> (id: PinRuleID, parts: [PinRule])? in
+            guard case .range(let range) = rule.target, ranges.contains(where: range.overlaps) else { return nil }
+            let left = ranges.reduce([range]) { left, taken in left.flatMap { $0.without(taken) } }
+            let parts = left.map {
+                PinRule(id: PinRuleID(using: &generator), target: .range($0), createdAt: rule.createdAt)
+            }
+            return (rule.id, parts)
         }
-        try await drop(rule)
-        return true
+        try Self.check(rules.count + cuts.reduce(0) { $0 + $1.parts.count - 1 }, name)
+        for cut in cuts {
+            try await asking { () async throws(DiskError) in try await disk.replacePinRule(cut.id, with: cut.parts) }
+        }
+        return cuts.count
+    }
+
+    private static func check(_ count: Int, _ name: DiskName) throws(RPCError) {
+        guard count > RPCLimits.pinRulesMax else { return }
+        throw RPCError(
+            .refused,
+            "The disk \(name) would have more than \(RPCLimits.pinRulesMax) pin rules; "
+                + "pin a folder with --recursive in place of its files, or unpin others."
+        )
     }
 
     // MARK: Telling
@@ -177,6 +185,13 @@ extension CacheSteering {
         answer.pinnedBytes = ranges.bytes
         answer.missingBytes = residency.absentBytes
         answer.problem = await scope.attached.pins?.problem(of: rule.id)
+        switch await disk.pinTrouble(of: rule.id) {
+        case .notInForce(let sentence)?:
+            answer.pinnedBytes = 0
+            answer.problem = sentence
+        case .missing(let sentence)? where residency.absentBytes > 0: answer.problem = answer.problem ?? sentence
+        case .missing?, nil: break
+        }
         return answer
     }
 
@@ -214,5 +229,14 @@ extension PathAsker {
             return path == "/" || asked.hasPrefix(path + "/")
         }
         return isAbove ? absolute(path) : nil
+    }
+}
+
+extension Range<UInt64> {
+    /// What is left of it.
+    fileprivate func without(_ other: Self) -> [Self] {
+        guard overlaps(other) else { return [self] }
+        let common = clamped(to: other)
+        return [lowerBound..<common.lowerBound, common.upperBound..<upperBound].filter { !$0.isEmpty }
     }
 }

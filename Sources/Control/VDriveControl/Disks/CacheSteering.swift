@@ -29,13 +29,16 @@ struct CacheSteering: Sendable {
         return try await job.cancellable { () async throws(RPCError) in try await steering.run(body) }
     }
 
-    /// - Parameter syncs: writes out first what the filesystem holds in memory.
-    func find(syncs: Bool = false, _ job: JobHandle) async throws(RPCError) -> Found {
+    /// - Parameter writingOut: what is written first of what the filesystem holds in memory.
+    func find(
+        writingOut: PathQuestion.WriteOut = .unplaced,
+        _ job: JobHandle
+    ) async throws(RPCError) -> Found {
         let ranges: [Range<UInt64>]
         switch scope.part {
         case .whole: ranges = [scope.wholeDisk]
         case .ranges(let asked): ranges = asked
-        case .files(let targets, let asker): return try await find(targets, asker, syncs: syncs, job)
+        case .files(let targets, let asker): return try await find(targets, asker, writingOut, job)
         }
         return Found(ranges: ranges, summary: FoundFiles(files: nil, bytes: ranges.bytes))
     }
@@ -43,13 +46,13 @@ struct CacheSteering: Sendable {
     private func find(
         _ targets: [PathQuestion.Target],
         _ asker: PathAsker,
-        syncs: Bool,
+        _ writingOut: PathQuestion.WriteOut,
         _ job: JobHandle
     ) async throws(RPCError) -> Found {
         job.report(phase: "looking where the files lie", done: 0, .files)
         let files = try await steer(job) { () async throws(RPCError) in
             do throws(PathAnswer.Failure) {
-                return try await asker.resolve(targets, syncs: syncs) { job.report(done: $0.files) }
+                return try await asker.resolve(targets, writingOut: writingOut) { job.report(done: $0.files) }
             } catch {
                 throw RPCError(error)
             }
@@ -88,7 +91,7 @@ struct CacheSteering: Sendable {
 
     /// Drops what of a part of a disk, or of files, is not pinned; uploads first what is dirty.
     func evict(_ job: JobHandle) async throws(RPCError) -> CacheEvict.Output {
-        let found = try await find(syncs: true, job)
+        let found = try await find(writingOut: .everything, job)
         job.report(phase: "dropping what is on the remote", done: 0, of: found.ranges.bytes, .bytes)
         let disk = disk
         return try await steer(job) { () async throws(RPCError) in
@@ -164,6 +167,7 @@ struct CacheSteering: Sendable {
             )
             for residency in residencies[next..<next + ranges.count] { entry.add(residency) }
             next += ranges.count
+            entry.addUnplaced(file.unplacedBytes)
             entry.problem = file.problem
             if file.kind == .file, file.problem == nil { entry.settle() }
             return entry
@@ -192,6 +196,13 @@ extension CacheEntry {
         cachedBytes += residency.cachedBytes
         dirtyBytes += residency.dirtyBytes
         pinnedBytes += residency.pinnedBytes
+    }
+
+    /// What is in the filesystem's memory alone: nearer than the cache, and not on the remote.
+    fileprivate mutating func addUnplaced(_ bytes: UInt64) {
+        dataBytes += bytes
+        cachedBytes += bytes
+        dirtyBytes += bytes
     }
 
     /// All is added.

@@ -5,7 +5,7 @@ import VDriveModel
 import VDriveProtocol
 
 /// Follows the files of a mounted disk that are pinned: when they grow, move on the disk, come or go, what is pinned
-/// changes with them, and what is new is brought in.
+/// changes with them, and the disk brings in what is new.
 ///
 /// ## Notes on the design
 /// It looks every five seconds, or as seldom as keeps the looking under a twentieth of the time; and after a sync. A
@@ -13,17 +13,16 @@ import VDriveProtocol
 /// changed. A defragmentation moves files without a trace in `stat`: so one look in `looksAWholeOne` asks in any case.
 ///
 /// 1. A rule that was forgotten stays forgotten: after each await of a look, `gone` is read again.
-/// 2. What a rule pins changes only by a look that succeeded. A file that is gone pins nothing, and its rule stays:
-///    many programs write a file anew and rename it into place.
-/// 3. Looking ends when the disk goes: `run` is part of its steering, and each look of its `PathAsker`.
+/// 2. What a rule pins becomes less only by a look that saw all of it: what could not be read is there all the same. A
+///    file that is gone pins nothing, and its rule stays: many programs write a file anew and rename it into place.
+/// 3. A look makes nobody write: what has no place on the disk yet is pinned when it has one.
+/// 4. Looking ends when the disk goes: `run` is part of its steering, and each look of its `PathAsker`.
 actor PinFollower {
     private struct Known {
+        /// Nil when the next look is to ask for every place.
         var fingerprint: UInt64?
         var ranges: [Range<UInt64>]?
         var problem: String?
-        /// What is pinned may not be in the cache yet.
-        var wantsFetch = true
-        var isFetching = false
     }
 
     private static let pause = Duration.seconds(5)
@@ -55,10 +54,14 @@ actor PinFollower {
         sleep?.cancel()
     }
 
-    /// A rule pins what was found at this fingerprint; somebody else brings it in.
-    func expect(_ id: PinRuleID, _ fingerprint: UInt64?) {
+    /// A rule pins what somebody else has found.
+    func expect(_ id: PinRuleID, _ found: PathAsker.Resolved) {
         gone.remove(id)
-        known[id] = Known(fingerprint: fingerprint, wantsFetch: false)
+        known[id] = Known(
+            fingerprint: found.summary.settledFingerprint,
+            ranges: found.ranges,
+            problem: found.summary.firstProblem
+        )
     }
 
     /// A rule is about to be removed.
@@ -72,14 +75,10 @@ actor PinFollower {
 
     /// Follows until it is cancelled.
     func run() async {
-        await withDiscardingTaskGroup { group in
-            while !Task.isCancelled {
-                let start = ContinuousClock.now
-                let rules = await look()
-                for (id, ranges) in rules { group.addTask { await self.fetch(id, ranges) } }
-                await rest(max(Self.pause, start.duration(to: .now) * Self.restFactor))
-            }
-            group.cancelAll()
+        while !Task.isCancelled {
+            let start = ContinuousClock.now
+            await look()
+            await rest(max(Self.pause, start.duration(to: .now) * Self.restFactor))
         }
     }
 
@@ -99,14 +98,13 @@ actor PinFollower {
 
     // MARK: Looking
 
-    /// - Returns: what should be brought in.
-    private func look() async -> [(PinRuleID, [Range<UInt64>])] {
-        guard let rules = try? await disk.pinRules() else { return [] }
+    private func look() async {
+        guard let rules = try? await disk.pinRules() else { return }
         gone.formIntersection(rules.map(\.id))
         let followed = rules.filter { rule in
             if case .path = rule.target { !gone.contains(rule.id) } else { false }
         }
-        guard !followed.isEmpty else { return [] }
+        guard !followed.isEmpty else { return }
         looks += 1
         let isWhole = looks.isMultiple(of: Self.looksAWholeOne)
         let targets = followed.compactMap { rule -> PathQuestion.Target? in
@@ -120,38 +118,43 @@ actor PinFollower {
         }
         let answers: [PathAsker.Resolved]
         do throws(PathAnswer.Failure) {
-            answers = try await paths.resolve(targets)
+            answers = try await paths.resolve(targets, writingOut: .nothing)
         } catch {
             if error.kind != .busy { logger.warning("pinned files cannot be followed", metadata: context(error)) }
-            return []
+            return
         }
         for (rule, answer) in zip(followed, answers) { await take(answer, for: rule) }
-        return fetches(followed)
     }
 
     private func take(_ answer: PathAsker.Resolved, for rule: PinRule) async {
         let id = rule.id
         let summary = answer.summary
         guard !gone.contains(id) else { return }
+        // Nothing has changed since a look that saw all, and its problem is still the one.
+        guard !summary.isUnchanged else { return }
         known[id, default: Known()].problem = summary.failure?.message ?? summary.firstProblem
+        known[id]?.fingerprint = nil
         // What else there is may be for the moment.
         if let failure = summary.failure, failure.kind != .notFound { return }
-        guard !summary.isUnchanged else { return }
-        let ranges = answer.ranges
+        var ranges = answer.ranges
+        if summary.skipped > 0 {
+            var all = DiskRanges()
+            for range in ranges + (known[id]?.ranges ?? rule.resolved) { all.insert(range) }
+            ranges = all.merged()
+        }
         do throws(DiskError) {
             if known[id]?.ranges != ranges {
                 try await disk.setPins(id, ranges)
                 var kept = rule
                 kept.resolved = Array(ranges.prefix(PinRule.resolvedMax))
                 if kept != rule, !gone.contains(id) { try await disk.savePinRule(kept) }
-                if known[id]?.ranges != nil || kept != rule { known[id]?.wantsFetch = true }
+                if known[id]?.ranges != nil || kept != rule { disk.wantPinned() }
                 known[id]?.ranges = ranges
             }
-            known[id]?.fingerprint = summary.failure == nil ? summary.fingerprint : nil
+            if summary.failure == nil { known[id]?.fingerprint = summary.settledFingerprint }
         } catch {
             if known[id]?.problem != error.message { logger.warning("a pin does not hold", metadata: context(error)) }
             known[id]?.problem = error.message
-            known[id]?.fingerprint = nil
         }
         guard gone.contains(id) else { return }
         // Invariant 1.
@@ -161,27 +164,9 @@ actor PinFollower {
     }
 
     private func context(_ error: any Error) -> Logger.Metadata { ["disk": "\(name)", "error": "\(error)"] }
+}
 
-    // MARK: Fetching
-
-    private func fetches(_ rules: [PinRule]) -> [(PinRuleID, [Range<UInt64>])] {
-        rules.compactMap { rule in
-            guard var now = known[rule.id], now.wantsFetch, !now.isFetching, let ranges = now.ranges, !ranges.isEmpty
-            else { return nil }
-            now.wantsFetch = false
-            now.isFetching = true
-            known[rule.id] = now
-            return (rule.id, ranges)
-        }
-    }
-
-    private func fetch(_ id: PinRuleID, _ ranges: [Range<UInt64>]) async {
-        var failure: DiskError?
-        do throws(DiskError) { try await disk.prefetch(ranges) { _ in } } catch { failure = error }
-        known[id]?.isFetching = false
-        guard let failure, !Task.isCancelled, !gone.contains(id) else { return }
-        logger.warning("pinned data cannot be brought in yet", metadata: context(failure))
-        known[id]?.wantsFetch = true
-        known[id]?.problem = failure.message
-    }
+extension PathAnswer.Summary {
+    /// The fingerprint of a tree that was seen whole, and in which nothing gets another place by itself.
+    fileprivate var settledFingerprint: UInt64? { skipped == 0 && unplacedBytes == 0 ? fingerprint : nil }
 }

@@ -8,9 +8,10 @@ import Synchronization
 ///
 ///     asking ──pause──▶ paused: nothing runs, and nothing starts ──resume──▶ asking
 ///
-/// A process has files of the disk open. `pause` ends them all, so that an unmount is not refused because of them; a
-/// process that waits in the kernel for a remote that is away ends when the disk has answered it, with bytes or with
-/// an error, at the latest after the disk's read deadline.
+/// A process has files of the disk open. `pause` ends them all, so that an unmount is not refused because of them. A
+/// process that waits in the kernel ends when the disk has answered it: a read with bytes or with an error, at the
+/// latest after the disk's read deadline, and what is written out when the cache has room for it. Who asked is not kept
+/// waiting by that when its task is cancelled.
 package final class PathAsker: Sendable {
     package struct Resolved: Sendable {
         /// Sorted, none touching another.
@@ -46,16 +47,16 @@ package final class PathAsker: Sendable {
     /// Where the files of targets lie, target by target.
     ///
     /// - Parameters:
-    ///   - syncs: writes out first what the filesystem holds in memory.
+    ///   - writingOut: what is written first of what the filesystem holds in memory.
     ///   - progress: how far the target in work is, a few times a second, on another thread.
     /// - Throws: also when the task is cancelled. Why one of several targets cannot be told is in its summary.
     package func resolve(
         _ targets: [PathQuestion.Target],
-        syncs: Bool = false,
+        writingOut: PathQuestion.WriteOut = .unplaced,
         progress: @escaping @Sendable (PathAnswer.Progress) -> Void = { _ in }
     ) async throws(PathAnswer.Failure) -> [Resolved] {
         var question = question(targets, page: nil)
-        question.syncs = syncs
+        question.writesOut = writingOut
         return try await ask(question) { (conversation) throws(PathAnswer.Failure) in
             var resolved: [Resolved] = []
             var current = Resolved()
@@ -75,12 +76,14 @@ package final class PathAsker: Sendable {
         }
     }
 
-    /// The next files and directories of targets, and the token for those that follow.
+    /// The next files and directories of targets, and the token for those that follow. Nothing is written out.
     package func list(
         _ targets: [PathQuestion.Target],
         page: PathQuestion.Page
     ) async throws(PathAnswer.Failure) -> (entries: [PathAnswer.Entry], token: String?) {
-        try await ask(question(targets, page: page)) { (conversation) throws(PathAnswer.Failure) in
+        var question = question(targets, page: page)
+        question.writesOut = .nothing
+        return try await ask(question) { (conversation) throws(PathAnswer.Failure) in
             var entries: [PathAnswer.Entry] = []
             while true {
                 switch try conversation.next() {
@@ -147,22 +150,27 @@ package final class PathAsker: Sendable {
             throw PathAnswer.Failure(kind: .busy, message: "The disk at \(mountPoint) is being detached.")
         }
         let program = program
-        let result = await withTaskCancellationHandler {
-            await withCheckedContinuation { (waiting: CheckedContinuation<Result<Answer, PathAnswer.Failure>, Never>) in
-                // A thread of its own for each: a walk may take hours, and must keep nobody from a detach.
-                NamedThread.start("vdrive-paths") {
-                    let result: Result<Answer, PathAnswer.Failure>
-                    do throws(PathAnswer.Failure) {
-                        try conversation.start(program, question)
-                        result = .success(try listen(conversation))
-                    } catch {
-                        result = .failure(error)
-                    }
-                    conversation.finish()
-                    self.state.withLock { $0.running[number] = nil }
-                    waiting.resume(returning: result)
-                }.detach()
+        let (results, source) = AsyncStream.makeStream(
+            of: Result<Answer, PathAnswer.Failure>.self,
+            bufferingPolicy: .bufferingOldest(1)
+        )
+        // A thread of its own for each: a walk may take hours, and must keep nobody from a detach.
+        NamedThread.start("vdrive-paths") {
+            let result: Result<Answer, PathAnswer.Failure>
+            do throws(PathAnswer.Failure) {
+                try conversation.start(program, question)
+                result = .success(try listen(conversation))
+            } catch {
+                result = .failure(error)
             }
+            conversation.finish()
+            self.state.withLock { $0.running[number] = nil }
+            source.yield(result)
+            source.finish()
+        }.detach()
+        let result = await withTaskCancellationHandler {
+            // In a cancelled task it ends at once, also when the process hangs in the kernel.
+            await results.first { _ in true } ?? .failure(Conversation.killed)
         } onCancel: {
             conversation.kill()
         }
@@ -183,7 +191,7 @@ private final class Conversation: Sendable {
         kind: .failed,
         message: "The process that looks for files has ended before its work was done; the daemon's log may say why."
     )
-    private static let killed = PathAnswer.Failure(kind: .busy, message: "The search for files was ended.")
+    static let killed = PathAnswer.Failure(kind: .busy, message: "The search for files was ended.")
 
     func start(_ program: [String], _ question: PathQuestion) throws(PathAnswer.Failure) {
         do throws(Errno) {

@@ -33,6 +33,16 @@ package struct PathQuestion: Codable, Sendable {
         }
     }
 
+    /// What the filesystem holds in memory alone, and is made to write before the answer. Writing waits for room in the
+    /// cache, so it may take long.
+    package enum WriteOut: String, Codable, Sendable {
+        /// Nothing: such data is counted, not placed.
+        case nothing
+        /// Files with data that may have no place on the disk yet.
+        case unplaced
+        case everything
+    }
+
     package var targets: [Target]
     package var mountPoint: String
     /// The device with the filesystem, such as `/dev/loop3`.
@@ -40,8 +50,7 @@ package struct PathQuestion: Codable, Sendable {
     package var filesystem: Filesystem
     /// Nil for the ranges of whole targets.
     package var page: Page?
-    /// Whether to write out first what the filesystem holds in memory.
-    package var syncs: Bool
+    package var writesOut: WriteOut
 
     package init(
         targets: [Target],
@@ -49,14 +58,14 @@ package struct PathQuestion: Codable, Sendable {
         devicePath: String,
         filesystem: Filesystem,
         page: Page? = nil,
-        syncs: Bool = false
+        writesOut: WriteOut = .unplaced
     ) {
         self.targets = targets
         self.mountPoint = mountPoint
         self.devicePath = devicePath
         self.filesystem = filesystem
         self.page = page
-        self.syncs = syncs
+        self.writesOut = writesOut
     }
 }
 
@@ -89,6 +98,8 @@ package enum PathAnswer: Codable, Sendable {
         /// Files that could not be asked where they lie, and the reason for the first one.
         package var skipped: UInt64 = 0
         package var firstProblem: String?
+        /// Data that has no place on the disk yet, in files that were not written out.
+        package var unplacedBytes: UInt64 = 0
         /// Changes when a file is created, removed, renamed, written to or moved into another directory.
         package var fingerprint: UInt64 = 0
         /// Nothing has changed since the question's fingerprint; there are no ranges.
@@ -110,6 +121,8 @@ package enum PathAnswer: Codable, Sendable {
         package var bytes: UInt64
         /// Where it lies: start and length, in turn, in the order of the file.
         package var ranges: [UInt64]
+        /// What of it has no place on the disk yet.
+        package var unplacedBytes: UInt64 = 0
         /// Why that is not known.
         package var problem: String?
     }

@@ -9,7 +9,8 @@ import Linux
 /// 1. A path must lie on the filesystem that is mounted at the mount point: its device number says so, of the open
 ///    file, after links in the path were followed. Below it links are never followed, and other mounts never entered.
 /// 2. A file with several names counts once a target.
-/// 3. Holes, and what was reserved and never written, are no data. What has no place yet is written out first.
+/// 3. Holes, and what was reserved and never written, are no data. What has no place yet is written out first, or
+///    counted, as the question says.
 /// 4. Nothing is kept a file but the fingerprint's sum; ranges are kept merged, see `DiskRanges`.
 package final class PathResolver {
     private let question: PathQuestion
@@ -31,7 +32,7 @@ package final class PathResolver {
     package func run() {
         do throws(PathAnswer.Failure) {
             let device = try mountedDevice()
-            if question.syncs { try writeOut() }
+            if question.writesOut == .everything { try writeOut() }
             if let page = question.page {
                 try list(page, on: device)
             } else {
@@ -169,6 +170,11 @@ package final class PathResolver {
             }
         }
 
+        mutating func add(_ content: Content) {
+            add(content.ranges)
+            summary.unplacedBytes += content.unplacedBytes
+        }
+
         mutating func note(_ path: String, _ error: Errno) {
             summary.skipped += 1
             summary.firstProblem = summary.firstProblem ?? "\(path): \(error)"
@@ -196,7 +202,7 @@ package final class PathResolver {
                     let file = status.kind == .file || status.kind == .directory ? try open() : nil
                     gathering.add(try metadata.ranges(of: status, file))
                 } else if status.kind == .file {
-                    gathering.add(try Self.content(of: try open()).map(\.range))
+                    gathering.add(try content(of: try open(), bytes: status.bytes))
                 }
                 // Of a directory there is only metadata.
                 if metadata != nil || status.kind == .file { gathering.summary.progress.files += 1 }
@@ -244,11 +250,31 @@ package final class PathResolver {
         return hash
     }
 
-    /// Where a file's data lies, in the order of the file.
-    static func content(of file: OpenFile) throws(Errno) -> [FileExtents.Extent] {
+    /// Where a file's data lies.
+    struct Content {
+        /// In the order of the file.
+        var ranges: [Range<UInt64>] = []
+        var unplacedBytes: UInt64 = 0
+    }
+
+    /// - Parameter bytes: the file's length.
+    private func content(of file: OpenFile, bytes: UInt64) throws(Errno) -> Content {
         var extents = try FileExtents.extents(of: file, syncs: false)
-        if extents.contains(where: \.isDelayed) { extents = try FileExtents.extents(of: file, syncs: true) }
-        return extents.filter { $0.hasLocation && !$0.isUnwritten }
+        // What is reserved may be written to in memory alone, too.
+        if question.writesOut != .nothing, extents.contains(where: { $0.isDelayed || $0.isUnwritten }) {
+            extents = try FileExtents.extents(of: file, syncs: true)
+        }
+        let pageBytes = UInt64(sysconf(CInt(_SC_PAGESIZE)))
+        // A filesystem may have set more aside than there is: xfs does behind the file's end.
+        let end = (bytes + pageBytes - 1) / pageBytes * pageBytes
+        return extents.reduce(into: Content()) { content, extent in
+            if extent.isDelayed {
+                let last = min(end, extent.logical + extent.length)
+                content.unplacedBytes += last > extent.logical ? last - extent.logical : 0
+            } else if extent.hasLocation, !extent.isUnwritten {
+                content.ranges.append(extent.range)
+            }
+        }
     }
 
     private func metadata(
@@ -291,6 +317,12 @@ package final class PathResolver {
                 continue
             }
             let walk = try walk(root, isRecursive: target.isRecursive)
+            walk.onProblem = { path, isDirectory, error in
+                let kind: PathAnswer.Entry.Kind = isDirectory ? .directory : .file
+                let text = "\(error)"
+                self.emit(.entry(PathAnswer.Entry(path: path, kind: kind, bytes: 0, ranges: [], problem: text)))
+                room.take(path)
+            }
             if let from = position, !from.isEmpty, !walk.resume(at: from) { throw Self.badToken }
             position = nil
             while true {
@@ -349,7 +381,9 @@ package final class PathResolver {
         )
         guard status.kind == .file else { return entry }
         do throws(Errno) {
-            entry.ranges = [UInt64](try Self.content(of: try open()).map(\.range))
+            let content = try content(of: try open(), bytes: status.bytes)
+            entry.ranges = [UInt64](content.ranges)
+            entry.unplacedBytes = content.unplacedBytes
         } catch {
             entry.problem = "\(error)"
         }

@@ -34,8 +34,10 @@ final class TreeWalk {
     private var levels: [Level] = []
     /// The directory found last, which is entered next.
     private var pending: Item?
-    /// Directories that could not be read: how many, and why the first one.
+    /// What could not be looked at: how many, and why the first one.
     private(set) var problems: (count: UInt64, first: String?) = (0, nil)
+    /// Hears of each of them, with the path and whether it is a directory.
+    var onProblem: ((String, Bool, Errno) -> Void)?
 
     /// - Parameters:
     ///   - root: a directory.
@@ -69,8 +71,12 @@ final class TreeWalk {
 
     private func item(_ entry: DirectoryStream.Entry, in level: Level) -> Item? {
         let path = "\(level.path)/\(String(decoding: entry.name, as: UTF8.self))"
-        guard let status = try? level.stream.status(of: entry.name), status.device == device, !mounts.contains(path)
-        else { return nil }
+        let status: FileStatus
+        do throws(Errno) { status = try level.stream.status(of: entry.name) } catch {
+            if error != .noSuchFileOrDirectory { note(path, isDirectory: false, error) }
+            return nil
+        }
+        guard status.device == device, !mounts.contains(path) else { return nil }
         let item = Item(path: path, name: entry.name, status: status, directory: level.stream)
         if status.kind == .directory, isRecursive { pending = item }
         return item
@@ -91,7 +97,8 @@ final class TreeWalk {
         }
     }
 
-    private func note(_ path: String, _ error: Errno) {
+    private func note(_ path: String, isDirectory: Bool = true, _ error: Errno) {
+        onProblem?(path, isDirectory, error)
         problems.count += 1
         problems.first = problems.first ?? "\(path): \(error)"
     }
