@@ -59,7 +59,10 @@ extension CacheActor {
 
     /// Writes the records of all changed chunks, and what else the batch holds, after an fdatasync. With nothing to
     /// record it is the fdatasync alone. The caller holds the recording lock.
-    func record(_ batch: MetadataBatch) async throws(DiskError) {
+    ///
+    /// - Parameter notesAllDirt: also writes records that differ in dirty pages alone, of chunks that a recovery would
+    ///   take as they are. Flushes leave them out: a journal or a database brings a new page with each of its syncs.
+    func record(_ batch: MetadataBatch, notesAllDirt: Bool = false) async throws(DiskError) {
         if let broken { throw broken }
         var batch = batch
         var chunks = changed
@@ -68,18 +71,35 @@ extension CacheActor {
             // A slot that was freed since is no longer anybody's.
             if chunk.rawValue < geometry.chunkCount, plane.table.load(chunk).slot == slot { chunks.insert(chunk) }
         }
+        if notesAllDirt { chunks.formUnion(underRecorded) }
         changed = []
         // The snapshot comes before the fdatasync: a bit is set after its bytes are in the file, so that what the
         // snapshot shows is durable when the fdatasync has returned (rule 3).
-        for chunk in chunks where batch.pages[chunk] == nil { batch.record(chunk, pageRecord(of: chunk)) }
+        for chunk in chunks where batch.pages[chunk] == nil {
+            let word = plane.table.load(chunk)
+            if !notesAllDirt, word.isDirty, word.presence == .full, recordedWhole.contains(chunk) {
+                underRecorded.insert(chunk)
+            } else {
+                batch.record(chunk, pageRecord(of: chunk))
+            }
+        }
         do throws(DiskError) {
             try await syncAndApply(batch)
         } catch {
             changed.formUnion(chunks)
             throw error
         }
-        for (chunk, record) in batch.pages {
-            if record == nil { recorded.remove(chunk) } else { recorded.insert(chunk) }
+        for (chunk, record) in batch.pages { noteRecorded(chunk, record) }
+    }
+
+    /// LMDB says so of a chunk, durably.
+    func noteRecorded(_ chunk: ChunkIndex, _ record: PageRecord?) {
+        underRecorded.remove(chunk)
+        if record == nil { recorded.remove(chunk) } else { recorded.insert(chunk) }
+        if let record, record.isDirty, record.present.isFull {
+            recordedWhole.insert(chunk)
+        } else {
+            recordedWhole.remove(chunk)
         }
     }
 

@@ -42,7 +42,7 @@ extension CacheActor {
         if !dropped.isEmpty { try await bitmap.forget(dropped) }
         if !isClean || dropsClean { try await punchUnrecorded(kept) }
         for (chunk, record) in kept.sorted(by: { $0.key < $1.key }) { takeUp(chunk, record, isClean: isClean) }
-        recorded = Set(kept.keys)
+        for (chunk, record) in kept { noteRecorded(chunk, record) }
         await recount()
         try await Faults.at(.recoverAfterCache)
         logger.info(
@@ -142,7 +142,7 @@ extension CacheActor {
                 checkInvariants(); return true
             }()
         )
-        try await record(MetadataBatch())
+        try await record(MetadataBatch(), notesAllDirt: true)
     }
 
     /// The notes' invariants, for tests and debug builds.
@@ -154,6 +154,8 @@ extension CacheActor {
         }
         for chunk in sealed.keys { precondition(dirty.contains(chunk), "\(chunk) is sealed but not dirty") }
         precondition(trimmed.isSubset(of: dirty), "a chunk counts as trimmed that is not dirty")
+        precondition(recordedWhole.isSubset(of: recorded), "a chunk counts as recorded whole that is not recorded")
+        precondition(recordedWhole.isSubset(of: dirty), "LMDB would say of a clean chunk that it is dirty")
         precondition(
             sealedDirty.keys.allSatisfy { sealed[$0] != nil },
             "pages are noted as sealed of a chunk that is not"

@@ -77,6 +77,11 @@ actor CacheActor {
     var unverified: Set<ChunkIndex> = []
     /// Chunks that LMDB has a record of.
     var recorded: Set<ChunkIndex> = []
+    /// Chunks of which LMDB says that they are dirty, with every page present: at a recovery all their pages count,
+    /// whichever of them are noted as dirty.
+    var recordedWhole: Set<ChunkIndex> = []
+    /// Of `recordedWhole`, those with dirty pages that LMDB does not note.
+    var underRecorded: Set<ChunkIndex> = []
     /// Chunks whose record is to be written at the next flush, beside those on the data plane's changed list.
     var changed: Set<ChunkIndex> = []
     var sealed: [ChunkIndex: SealedState] = [:]
