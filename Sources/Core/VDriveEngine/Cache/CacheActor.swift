@@ -66,6 +66,8 @@ actor CacheActor {
     var trimmed: Set<ChunkIndex> = []
     /// Clean full chunks that an unclean stop left, to be checked against their hash at the first touch.
     var unverified: Set<ChunkIndex> = []
+    /// Holes that were punched when the cache was taken up after an unclean stop.
+    var sweptHoles = 0
     /// Chunks that LMDB has a record of.
     var recorded: Set<ChunkIndex> = []
     /// Chunks whose record is to be written at the next flush, beside those on the data plane's changed list.
