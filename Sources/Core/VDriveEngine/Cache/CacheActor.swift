@@ -36,7 +36,7 @@ actor CacheActor {
     let outboxDirectory: String
     let warnings: DiskWarnings
     let logger: Logger
-    let events: AsyncStream<DiskEvent>.Continuation
+    let events: DiskEvents
     let report: DiskReporter
 
     /// As they were set last.
@@ -121,7 +121,7 @@ actor CacheActor {
         policy: CachePolicy,
         warnings: DiskWarnings,
         logger: Logger,
-        events: AsyncStream<DiskEvent>.Continuation,
+        events: DiskEvents,
         report: @escaping DiskReporter
     ) {
         self.plane = plane
