@@ -95,6 +95,8 @@ actor CacheActor {
     /// Pages reserved by fills and writes under way, and ever.
     var reservedPages = 0
     var reservedEver = 0
+    /// What this actor has added to the count of free pages, ever; whatever else changed it was hits.
+    var freeAdded = 0
     var flushWaiters: [CheckedContinuation<FlushTurn, Never>] = []
     var isFlushing = false
     /// Flush cycles ever: one fdatasync each, whoever shared it.
