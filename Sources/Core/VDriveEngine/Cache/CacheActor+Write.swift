@@ -16,7 +16,7 @@ extension CacheActor {
         var hasWaited = false
         while true {
             if let broken { throw broken }
-            if unverified.contains(part.chunk) { try await verify(part.chunk) }
+            if unverified.contains(part.chunk), try await !verifyForWriter(part.chunk) { continue }
             try await bringInEdges(part, touched)
             await makeRoom(pages: touched.count)
             await lock(part.chunk)
