@@ -160,7 +160,7 @@ final class EngineWorld: Sendable {
         let code = plane.writeErrno.load(ordering: .relaxed)
         if code != 0 { throw Errno(rawValue: code) }
         if bytes.withUnsafeBytes({ plane.write(offset: offset, bytes: $0) }) { return }
-        let buffer = plane.buffers.lease()
+        let buffer = plane.buffers.lease(for: bytes.count)
         buffer.memory.copyBytes(from: bytes)
         let count = bytes.count
         _ = try await answer { .init(.write(offset: offset, count: count, buffer: buffer), reply: $0) }

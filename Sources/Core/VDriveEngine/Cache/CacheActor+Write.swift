@@ -267,7 +267,7 @@ extension CacheActor {
         }
         for edge in edges where !edge.isEmpty {
             let pool = plane.buffers
-            let buffer = await threads.run { pool.lease() }
+            let buffer = await threads.run { pool.lease(for: edge.count) }
             buffer.memory.initializeMemory(as: UInt8.self, repeating: 0)
             try await write(ChunkPart(chunk: part.chunk, bytes: edge), buffer, from: 0)
         }
