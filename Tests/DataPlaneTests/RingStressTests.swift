@@ -116,6 +116,18 @@ import VDriveModel
         }
         for thread in threads { thread.join() }
     }
+
+    @Test("small writes get buffers while large ones hold all of theirs", .timeLimit(.minutes(1)))
+    func requestBuffers() throws {
+        let buffers = try RequestBuffers()
+        let large = (0..<DataPlaneLimits.largeBuffers).map { _ in buffers.lease(for: DataPlaneLimits.requestBytesMax) }
+        // More than the kernel keeps in flight: none of them may block.
+        let small = (0..<DataPlaneLimits.fuseBackground + 10).map { _ in buffers.lease(for: 4096) }
+        #expect(large.allSatisfy { $0.memory.count == DataPlaneLimits.requestBytesMax })
+        #expect(small.allSatisfy { $0.memory.count >= 4096 })
+        let starts = Set((large + small).map { UInt(bitPattern: $0.memory.baseAddress) })
+        #expect(starts.count == large.count + small.count)
+    }
 }
 
 /// Counts the answers of numbered requests; the number travels as the request pointer.

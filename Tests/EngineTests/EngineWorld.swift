@@ -23,7 +23,7 @@ final class EngineWorld: Sendable {
     /// What the disks have told.
     let reports = Mutex<[DiskReport]>([])
     let cachePolicy: CachePolicy
-    private let state = Mutex<(disk: Disk, task: Task<Void, Never>)?>(nil)
+    private let state = Mutex<(disk: Disk, task: Task<Void, Never>?)?>(nil)
 
     /// Makes a disk on the store, unless there is one.
     init(
@@ -62,17 +62,27 @@ final class EngineWorld: Sendable {
     func attach(
         _ intent: AttachIntent = AttachIntent(),
         isReadOnly: Bool = false,
+        runs: Bool = true,
         goesOn: @escaping @Sendable () -> Bool = { true }
     ) async throws {
-        begin(try await Disk.attach(options(intent, isReadOnly: isReadOnly, goesOn: goesOn)))
+        let disk = try await Disk.attach(options(intent, isReadOnly: isReadOnly, goesOn: goesOn))
+        state.withLock { $0 = (disk, nil) }
+        if runs { run() }
     }
 
     /// Opens what is on this machine alone.
-    func openLocal() async throws { begin(try await Disk.openLocal(options(AttachIntent()))) }
+    func openLocal() async throws {
+        let disk = try await Disk.openLocal(options(AttachIntent()))
+        state.withLock { $0 = (disk, nil) }
+        run()
+    }
 
-    private func begin(_ disk: Disk) {
-        let task = Task { await disk.run() }
-        state.withLock { $0 = (disk, task) }
+    /// Lets an attached disk serve.
+    func run() {
+        state.withLock { state in
+            let disk = state!.disk
+            state!.task = Task { await disk.run() }
+        }
     }
 
     private func options(
@@ -108,7 +118,7 @@ final class EngineWorld: Sendable {
             return state!
         }
         try await disk.stop(commit: commit, releasing: releasing)
-        await task.value
+        await task?.value
     }
 
     /// Leaves the folders as `kill -9` would: as they are now, with nothing recorded at a stop.
@@ -150,7 +160,7 @@ final class EngineWorld: Sendable {
         let code = plane.writeErrno.load(ordering: .relaxed)
         if code != 0 { throw Errno(rawValue: code) }
         if bytes.withUnsafeBytes({ plane.write(offset: offset, bytes: $0) }) { return }
-        let buffer = plane.buffers.lease()
+        let buffer = plane.buffers.lease(for: bytes.count)
         buffer.memory.copyBytes(from: bytes)
         let count = bytes.count
         _ = try await answer { .init(.write(offset: offset, count: count, buffer: buffer), reply: $0) }

@@ -1,8 +1,10 @@
 import Linux
+import Synchronization
 import Testing
 import VDriveEngine
 import VDriveModel
 import VDriveStore
+import VDriveTestKit
 
 @Suite struct LandedCommitTests {
     /// Our commit landed and the daemon ended before LMDB learned of it: a copy of the state directory of before says
@@ -31,6 +33,53 @@ import VDriveStore
         #expect(try await same(world.read(100 << 20, 4096), [UInt8](repeating: 2, count: 4096)))
         #expect(await world.disk.status().allocatedBytes == 8 * 65536)
         try await world.detach()
+    }
+
+    @Test("a write to a chunk that must be checked first waits for a remote that is away, and gives no error")
+    func waitsForTheMap() async throws {
+        let memory = MemoryStore()
+        let store = FaultyStore(memory)
+        let world = try await EngineWorld(store: store, diskBytes: 256 << 20, chunkBytes: 64 << 10)
+        try await world.attach()
+        let before = try await untilCheckpoint(world, memory)
+        try await world.detach(commit: false, releasing: false)
+        try Directory.removeTree(world.folder + "/state")
+        try Directory.rename(before, to: world.folder + "/state")
+
+        // The nodes of that checkpoint are on the remote alone, and what is cached is not known to be true.
+        try await world.attach(runs: false)
+        store.add(.init(.get, nameContains: "map/", .failBefore(StoreError(.unavailable, "The cable is out."))))
+        world.run()
+        let isDone = Mutex(false)
+        let write = Task {
+            try await world.write(65536, [UInt8](repeating: 9, count: 4096))
+            isDone.withLock { $0 = true }
+        }
+        try await Task.sleep(for: .seconds(2))
+        #expect(!isDone.withLock { $0 })
+        store.clear()
+        try await write.value
+        #expect(try await same(world.read(65536, 8192), [9, 1].flatMap { [UInt8](repeating: $0, count: 4096) }))
+        try await world.disk.sync()
+        try await world.detach()
+    }
+
+    /// Commits until one writes the map.
+    ///
+    /// - Returns: a copy of the state directory that does not know of this one.
+    private func untilCheckpoint(_ world: EngineWorld, _ store: MemoryStore) async throws -> String {
+        func nodes() -> Int { store.names.count { $0.hasPrefix("map/") } }
+        try await world.write(65536, [UInt8](repeating: 1, count: 65536))
+        try await world.disk.sync()
+        try await world.flush()
+        let start = nodes()
+        while true {
+            let copy = try await copyState(world)
+            try await world.write(200 << 20, [UInt8](repeating: 7, count: 4096))
+            try await world.disk.sync()
+            if nodes() > start { return copy }
+            try Directory.removeTree(copy)
+        }
     }
 
     /// LMDB's file at a moment when nothing is being written to it.

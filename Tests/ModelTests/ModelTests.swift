@@ -97,4 +97,31 @@ struct ModelTests {
         #expect(Term(1).next == Term(2) && Epoch(1).next == Epoch(2))
         #expect(hexadecimal(0xAB, digits: 4) == "00ab" && hexadecimal(0x12345, digits: 2) == "12345")
     }
+
+    @Test("a set of pages is what a plain set is, for every range", arguments: [1, 16, 63, 64, 65, 1000, 1024, 4096])
+    func pageSet(pageCount: Int) {
+        var generator = SystemRandomNumberGenerator()
+        var set = PageSet(pageCount: pageCount)
+        var plain: Set<Int> = []
+        for round in 0..<300 {
+            let ends = (0..<2).map { _ in Int.random(in: 0...pageCount, using: &generator) }
+            // Ends of words are where masks go wrong.
+            let aligned = round % 3 == 0 ? ends.map { min($0 / 64 * 64, pageCount) } : ends
+            let pages = aligned.min()!..<aligned.max()!
+            if Bool.random(using: &generator) {
+                set.insert(pages)
+                plain.formUnion(pages)
+            } else {
+                set.remove(pages)
+                plain.subtract(pages)
+            }
+            #expect(Set((0..<pageCount).filter { set.contains($0) }) == plain, "\(pages)")
+            #expect(set.count == plain.count && set.runs.flatMap { Array($0) } == plain.sorted(), "\(pages)")
+            #expect(set.words.count == (pageCount + 63) / 64 && set.inverse.inverse == set)
+        }
+        set.insert(0..<pageCount)
+        #expect(set == PageSet(full: pageCount) && set.isFull && set.runs == [0..<pageCount])
+        set.remove(0..<pageCount)
+        #expect(set.isEmpty && set.runs.isEmpty)
+    }
 }

@@ -9,7 +9,7 @@ package final class DataPlane: Sendable {
     package let pages: PageSets
     package let cache: CacheFile
     package let ring: RequestRing
-    package let buffers: BufferPool
+    package let buffers: RequestBuffers
     package let counters = Counters()
     /// The epoch that writes go into now. Sealing is one increment of it (ordering rule 5).
     package let epoch: Atomic<UInt64>
@@ -28,10 +28,7 @@ package final class DataPlane: Sendable {
         pages = try PageSets(pagesPerChunk: geometry.pagesPerChunk, slotCount: Int(slots))
         cache = try CacheFile(directory: cacheDirectory, diskBytes: geometry.diskBytes)
         ring = RequestRing(capacity: DataPlaneLimits.ringCapacity)
-        buffers = try BufferPool(
-            count: DataPlaneLimits.requestBuffers,
-            bufferBytes: DataPlaneLimits.requestBytesMax
-        )
+        buffers = try RequestBuffers()
         self.epoch = Atomic(epoch.rawValue)
     }
 }
@@ -44,6 +41,10 @@ package enum DataPlaneLimits {
     package static let ringCapacity = 1024
     /// The loop device's queue depth is capped by this.
     package static let fuseBackground = 256
-    /// Slow writes in flight: 64 MiB at most.
-    package static let requestBuffers = 64
+    /// Slow writes of more than this share the large buffers.
+    package static let smallRequestBytesMax = 64 << 10
+    /// Small slow writes in flight: what the kernel keeps in flight, and the synchronous ones beside it; 20 MiB.
+    package static let smallBuffers = fuseBackground + 64
+    /// Large slow writes in flight: 64 MiB.
+    package static let largeBuffers = 64
 }

@@ -43,6 +43,8 @@ enum EngineLimits {
     static let pinStretchesMax = 1 << 20
     /// Chunks looked up at a time by who walks a range, and trimmed at a time.
     static let walkChunks = 256
+    /// A walk looks at so many chunks for each that it asks for before it looks through all dirty ones.
+    static let nearbyShare = 16
     /// Chunks brought in at the same time on somebody's request.
     static let parallelPrefetches = 8
     /// How long a prefetch waits for room before it gives up.

@@ -21,11 +21,24 @@ package struct PageSet: Hashable, Sendable {
     package func contains(_ page: Int) -> Bool { words[page / 64] >> UInt64(page % 64) & 1 == 1 }
 
     package mutating func insert(_ pages: Range<Int>) {
-        for page in pages { words[page / 64] |= 1 << UInt64(page % 64) }
+        forEachWord(of: pages) { words, index, mask in words[index] |= mask }
     }
 
     package mutating func remove(_ pages: Range<Int>) {
-        for page in pages { words[page / 64] &= ~(1 << UInt64(page % 64)) }
+        forEachWord(of: pages) { words, index, mask in words[index] &= ~mask }
+    }
+
+    /// Calls a body with each word that some pages have bits in, and with those bits.
+    private mutating func forEachWord(of pages: Range<Int>, _ body: (inout [UInt64], Int, UInt64) -> Void) {
+        precondition(pages.lowerBound >= 0 && pages.upperBound <= pageCount, "\(pages) of \(pageCount) pages")
+        guard !pages.isEmpty else { return }
+        let first = pages.lowerBound / 64
+        let last = (pages.upperBound - 1) / 64
+        for index in first...last {
+            let low = index == first ? UInt64.max << UInt64(pages.lowerBound % 64) : .max
+            let high = index == last ? UInt64.max >> UInt64(63 - (pages.upperBound - 1) % 64) : .max
+            body(&words, index, low & high)
+        }
     }
 
     package mutating func formUnion(_ other: PageSet) {
@@ -68,7 +81,12 @@ package struct PageSet: Hashable, Sendable {
             }
             let first = page + word.trailingZeroBitCount
             var end = first
-            while end < pageCount, contains(end) { end += 1 }
+            while end < pageCount {
+                let ones = (~(words[end / 64] >> UInt64(end % 64))).trailingZeroBitCount
+                end += ones
+                // It goes on in the next word, or ends.
+                if ones == 0 || end % 64 != 0 { break }
+            }
             runs.append(first..<end)
             page = end
         }

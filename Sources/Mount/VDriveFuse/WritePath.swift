@@ -53,7 +53,7 @@ enum WritePath {
             plane.counters.noteWriteMiss(bytes: nil, since: start)
             return
         }
-        let buffer = plane.buffers.lease()
+        let buffer = plane.buffers.lease(for: count)
         var target = fuse_bufvec()
         target.count = 1
         target.buf.size = count

@@ -88,4 +88,25 @@ import VDriveTestKit
         }
         try await world.detach()
     }
+
+    @Test("what was trimmed is not shown as on its way while its commit waits")
+    func queue() async throws {
+        let store = GateStore(holding: "commits/")
+        let count = 100
+        let chunkBytes = 64 << 10
+        let world = try await EngineWorld(store: store, chunkBytes: chunkBytes, uploadInterval: .seconds(3600))
+        try await world.attach()
+        for number in 0..<count { try await world.write(UInt64(number * chunkBytes), [1]) }
+        try await world.disk.sync()
+        try await world.deallocate(0, UInt64(count * chunkBytes))
+        store.close()
+        let sync = Task { [disk = world.disk] in try await disk.sync() }
+        try await store.untilWaiting()
+        let queue = await world.disk.uploadQueue(limit: count)
+        #expect(queue.uploadingChunks == 0 && queue.epoch?.uploadedChunks == count)
+        #expect(queue.chunks.allSatisfy { $0.state == .uploaded })
+        store.open()
+        try await sync.value
+        try await world.detach()
+    }
 }

@@ -102,8 +102,9 @@ extension Integration {
             case .sweep:
                 try await world.underLoad(salt: 1) { try await Task.sleep(for: .milliseconds(400)) }
                 try await world.evict(wait: true)
-                try await world.writeUnflushed(3)
+                let files = try await world.writeUnflushed(3)
                 try await daemon.crash()
+                withExtendedLifetime(files) {}
             }
             if !isArmedAtOnce {
                 // It may die before it answers, or soon after.

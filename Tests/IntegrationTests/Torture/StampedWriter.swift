@@ -42,7 +42,7 @@ struct StampedWriter: Sendable {
     }
 
     /// One writer's files and memory.
-    private final class Tools {
+    fileprivate final class Tools {
         let file: ImageFile
         /// Asks the daemon and not the page cache.
         let direct: ImageFile
@@ -73,8 +73,22 @@ struct StampedWriter: Sendable {
         }
     }
 
-    /// One write of one sector. Blocks.
-    func writeOne(sector: Int) throws { try write(Tools(image, isDirect: isDirect), sector..<sector + 1) }
+    /// Files that stay open for as long as this is kept.
+    final class OpenFiles: @unchecked Sendable {
+        // SAFETY: nobody writes with them any more; the last owner closes them.
+        private let tools: Tools
+
+        fileprivate init(_ tools: Tools) { self.tools = tools }
+    }
+
+    /// Writes some sectors, one after the other. Blocks.
+    ///
+    /// - Returns: what must be kept for as long as nothing shall be flushed: a close is a flush.
+    func write(sectors: Range<Int>) throws -> OpenFiles {
+        let tools = try Tools(image, isDirect: isDirect)
+        for sector in sectors { try write(tools, sector..<sector + 1) }
+        return OpenFiles(tools)
+    }
 
     private func step(_ tools: Tools, _ generator: inout Generator) throws {
         let sectors = place(&generator)

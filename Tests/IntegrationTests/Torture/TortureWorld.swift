@@ -125,16 +125,17 @@ struct TortureWorld: Sendable {
     /// Writes single sectors of writer 0, each with a commit of its own.
     func commitOften(_ count: Int) async throws {
         for _ in 0..<count {
-            try await writeUnflushed(1)
+            _ = try await writeUnflushed(1)
             try await sync()
         }
     }
 
     /// Writes the first sectors of writer 0, and flushes nothing.
-    func writeUnflushed(_ count: Int) async throws {
+    ///
+    /// - Returns: what keeps the files open: their close flushes.
+    func writeUnflushed(_ count: Int) async throws -> StampedWriter.OpenFiles {
         try await blocking {
-            let writer = StampedWriter(image: image, number: 0, shadow: shadow, isDirect: false)
-            for sector in 0..<count { try writer.writeOne(sector: sector) }
+            try StampedWriter(image: image, number: 0, shadow: shadow, isDirect: false).write(sectors: 0..<count)
         }
     }
 

@@ -49,22 +49,22 @@ extension CacheActor {
     }
 
     /// Sets the limit in force and the count of free pages from what the filesystem says and what is reserved for
-    /// writes under way. The counts in between may be too low (a clean page rewritten is counted again), never too high
-    /// by more than one write a thread.
+    /// writes under way. The counts in between may be too low (a clean page rewritten is counted again, and so is what
+    /// hits write while the filesystem is asked), never too high by more than one write a thread.
     func recount() async {
         let reservedBefore = reservedPages
         let everBefore = reservedEver
+        let hitsBefore = freeAdded - freePages
         do throws(Errno) {
             let measure = try await measure()
-            // What was reserved during the measurement is not in it either.
+            // What was reserved during the measurement is not in it either, nor what hits took until now.
             let reserved = reservedBefore + reservedEver - everBefore
+            let freeNow = freePages
+            let hits = max(0, freeAdded - freeNow - hitsBefore)
             limitBytes = effectiveLimit(limits, measure)
             if limitBytes > leftOutLimit, !leftOut.isEmpty { adoptLeftOut() }
-            let free = (Int(limitBytes) - Int(ours(measure))) / DiskGeometry.pageBytes - reserved
-            plane.counters.freePages.add(
-                free - plane.counters.freePages.load(ordering: .relaxed),
-                ordering: .relaxed
-            )
+            let free = (Int(limitBytes) - Int(ours(measure))) / DiskGeometry.pageBytes - reserved - hits
+            addFree(free - freeNow)
             noteMarks()
             notePressure(measure)
         } catch {
@@ -92,7 +92,7 @@ extension CacheActor {
             link.budgetMax = EngineLimits.aheadBytes(cacheBytes: next.hardBytes)
         }
         limits = next
-        plane.counters.freePages.add((Int(limit) - Int(limitBytes)) / DiskGeometry.pageBytes, ordering: .relaxed)
+        addFree((Int(limit) - Int(limitBytes)) / DiskGeometry.pageBytes)
         limitBytes = limit
         if !leftOut.isEmpty { adoptLeftOut() }
         noteMarks()
@@ -118,6 +118,12 @@ extension CacheActor {
     }
 
     private var freePages: Int { plane.counters.freePages.load(ordering: .relaxed) }
+
+    /// Every change of that count but a reservation's.
+    func addFree(_ pages: Int) {
+        freeAdded += pages
+        plane.counters.freePages.add(pages, ordering: .relaxed)
+    }
 
     /// Has the cache cleaned when more than the soft limit is used.
     func askForCleaning() {

@@ -6,11 +6,46 @@ extension CacheActor {
     /// The chunks of a stretch that are not unallocated, in order: the first `limit` of them.
     func dataChunks(in stretch: Range<ChunkIndex>, limit: Int) async throws(DiskError) -> [ChunkIndex] {
         let mapped = try await remote.allocated(in: stretch, limit: limit)
+        return Self.data(in: stretch, mapped: mapped, dirty: dirty, limit: limit)
+    }
+
+    /// Who walks asks again and again, so this must not look through all that is dirty where less will do.
+    ///
+    /// - Parameters:
+    ///   - mapped: the first `limit` mapped chunks of the stretch, in order.
+    ///   - limit: 1 or more.
+    static func data(
+        in stretch: Range<ChunkIndex>,
+        mapped: [ChunkIndex],
+        dirty: Set<ChunkIndex>,
+        limit: Int
+    ) -> [ChunkIndex] {
+        guard !dirty.isEmpty, !stretch.isEmpty else { return mapped }
         // Beyond the last one there may be mapped chunks that were not asked for.
-        let end = mapped.count == limit ? ChunkIndex(mapped[limit - 1].rawValue + 1) : stretch.upperBound
-        let known = Set(mapped)
-        let more = dirty.filter { $0 >= stretch.lowerBound && $0 < end && !known.contains($0) }
-        return more.isEmpty ? mapped : Array((mapped + more).sorted().prefix(limit))
+        let end = mapped.count == limit ? mapped[limit - 1].rawValue + 1 : stretch.upperBound.rawValue
+        let start = stretch.lowerBound.rawValue
+        // A short stretch is looked at chunk by chunk, and so is the beginning of a long one: data lies together.
+        let isShort = end - start <= UInt64(dirty.count)
+        let near = isShort ? end : min(end, start + UInt64(limit * EngineLimits.nearbyShare))
+        var found: [ChunkIndex] = []
+        var rest = mapped[...]
+        for number in start..<near where found.count < limit {
+            let chunk = ChunkIndex(number)
+            if rest.first == chunk {
+                found.append(rest.removeFirst())
+            } else if dirty.contains(chunk) {
+                found.append(chunk)
+            }
+        }
+        let lacking = limit - found.count
+        guard lacking > 0, near < end else { return found }
+        let known = Set(rest)
+        let far = dirty.lazy.filter { $0.rawValue >= near && $0.rawValue < end && !known.contains($0) }
+        if lacking == 1 {
+            if let next = [rest.first, far.min()].compactMap({ $0 }).min() { found.append(next) }
+            return found
+        }
+        return found + (rest + far).sorted().prefix(lacking)
     }
 
     /// The first chunk at or after one that is not unallocated.

@@ -49,7 +49,7 @@ extension CacheActor {
             "cache taken up",
             metadata: [
                 "chunks": "\(kept.count)", "dirty": "\(dirty.count)", "unverified": "\(unverified.count)",
-                "dropped": "\(dropped.count)",
+                "dropped": "\(dropped.count)", "holes": "\(sweptHoles)",
             ]
         )
     }
@@ -77,36 +77,54 @@ extension CacheActor {
         }
     }
 
-    /// Punches whatever the cache holds beside the recorded pages.
+    /// Punches whatever the cache holds beside the recorded pages: what the files have no bytes of is holes already.
     private func punchUnrecorded(_ kept: [ChunkIndex: PageRecord]) async throws(DiskError) {
         let cache = plane.cache
         let geometry = geometry
         do throws(Errno) {
-            try await onDisk { () throws(Errno) in
-                var holes: [(UInt64, Int)] = []
-                try cache.allocatedRanges { range in
-                    var chunk = geometry.chunk(at: range.lowerBound)
-                    while geometry.offset(of: chunk) < range.upperBound {
-                        let start = geometry.offset(of: chunk)
-                        if let record = kept[chunk] {
-                            for run in record.present.inverse.runs {
-                                let at = start + UInt64(run.lowerBound * DiskGeometry.pageBytes)
-                                holes.append((at, run.count * DiskGeometry.pageBytes))
-                            }
-                        } else {
-                            holes.append((start, geometry.chunkBytes))
-                        }
-                        chunk = ChunkIndex(chunk.rawValue + 1)
+            sweptHoles = try await onDisk { () throws(Errno) in
+                var count = 0
+                try cache.allocatedRanges { (range) throws(Errno) in
+                    for hole in Self.unrecorded(range, kept, geometry) {
+                        try cache.punch(at: hole.lowerBound, count: hole.count)
+                        count += 1
+                        try Faults.atBlocking(.recoverWhilePunching)
                     }
                 }
-                for (offset, count) in holes {
-                    try cache.punch(at: offset, count: count)
-                    try Faults.atBlocking(.recoverWhilePunching)
-                }
+                return count
             }
         } catch {
             throw DiskError(.internal, "The cache at \(cache.directory) could not be swept: \(error).")
         }
+    }
+
+    /// What of a byte range no record speaks of. A chunk whose pages are scattered is asked about once for each of
+    /// them, so this must cost the range, and not the chunk.
+    private static func unrecorded(
+        _ range: Range<UInt64>,
+        _ kept: [ChunkIndex: PageRecord],
+        _ geometry: DiskGeometry
+    ) -> [Range<UInt64>] {
+        let pageBytes = UInt64(DiskGeometry.pageBytes)
+        var holes: [Range<UInt64>] = []
+        var chunk = geometry.chunk(at: range.lowerBound)
+        while geometry.offset(of: chunk) < range.upperBound {
+            let start = geometry.offset(of: chunk)
+            let own = range.clamped(to: start..<start + UInt64(geometry.chunkBytes))
+            if let record = kept[chunk] {
+                // Blocks may be smaller than pages.
+                var pages = PageSet(pageCount: geometry.pagesPerChunk)
+                pages.insert(geometry.pages(touchedBy: Int(own.lowerBound - start)..<Int(own.upperBound - start)))
+                for run in pages.subtracting(record.present).runs {
+                    let bytes = start + UInt64(run.lowerBound) * pageBytes..<start + UInt64(run.upperBound) * pageBytes
+                    holes.append(bytes.clamped(to: own))
+                }
+            } else {
+                holes.append(own)
+            }
+            chunk = ChunkIndex(chunk.rawValue + 1)
+        }
+        return holes
     }
 
     /// The number that the next epoch has, once it is known: all that is dirty belongs to it. Nothing was sealed yet.

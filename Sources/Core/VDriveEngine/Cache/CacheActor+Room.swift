@@ -56,6 +56,7 @@ extension CacheActor {
         guard plane.counters.reserve(pages: pages) else { return false }
         reservedPages += pages
         reservedEver += pages
+        freeAdded -= pages
         askForCleaning()
         return true
     }
@@ -63,7 +64,7 @@ extension CacheActor {
     /// Ends a reservation: what was not filled is free again.
     func release(pages: Int, used: Int) {
         reservedPages -= pages
-        plane.counters.freePages.add(pages - used, ordering: .relaxed)
+        addFree(pages - used)
     }
 
     func wakeRoomWaiters() {

@@ -112,7 +112,7 @@ extension CacheActor {
     /// The copy's file goes with its last reader.
     private func giveBackCopy(of pages: PageSet) {
         outboxPages -= pages.count
-        plane.counters.freePages.add(pages.count, ordering: .relaxed)
+        addFree(pages.count)
     }
 
     /// The epoch's commit counts: LMDB learns it, then the dirty flags clear (ordering rule 6); pages written since

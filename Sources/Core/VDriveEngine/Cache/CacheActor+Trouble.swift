@@ -122,6 +122,24 @@ extension CacheActor {
         await pause(EngineLimits.metadataRetry)
     }
 
+    /// Checks a chunk that an unclean stop left for a write, which waits out what passes.
+    ///
+    /// - Returns: false after a wait: the chunk is to be looked at anew.
+    func verifyForWriter(_ chunk: ChunkIndex) async throws(DiskError) -> Bool {
+        do throws(DiskError) {
+            try await verify(chunk)
+            return true
+        } catch {
+            switch error.kind {
+            case .outOfSpace: await waitForMetadataSpace(error)
+            // The map's part that says what the chunk should be is on a remote that is away.
+            case .retry: await pause(EngineLimits.fillRetry)
+            default: throw error
+            }
+            return false
+        }
+    }
+
     /// Drops a clean chunk whose bytes cannot be read, so that it is fetched again.
     ///
     /// - Throws: when the chunk is dirty: its bytes are nowhere else.

@@ -16,7 +16,7 @@ extension CacheActor {
         var hasWaited = false
         while true {
             if let broken { throw broken }
-            if unverified.contains(part.chunk) { try await verify(part.chunk) }
+            if unverified.contains(part.chunk), try await !verifyForWriter(part.chunk) { continue }
             try await bringInEdges(part, touched)
             await makeRoom(pages: touched.count)
             await lock(part.chunk)
@@ -267,7 +267,7 @@ extension CacheActor {
         }
         for edge in edges where !edge.isEmpty {
             let pool = plane.buffers
-            let buffer = await threads.run { pool.lease() }
+            let buffer = await threads.run { pool.lease(for: edge.count) }
             buffer.memory.initializeMemory(as: UInt8.self, repeating: 0)
             try await write(ChunkPart(chunk: part.chunk, bytes: edge), buffer, from: 0)
         }

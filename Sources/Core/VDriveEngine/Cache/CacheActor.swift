@@ -36,7 +36,7 @@ actor CacheActor {
     let outboxDirectory: String
     let warnings: DiskWarnings
     let logger: Logger
-    let events: AsyncStream<DiskEvent>.Continuation
+    let events: DiskEvents
     let report: DiskReporter
 
     /// As they were set last.
@@ -75,6 +75,8 @@ actor CacheActor {
     var trimmed: Set<ChunkIndex> = []
     /// Clean full chunks that an unclean stop left, to be checked against their hash at the first touch.
     var unverified: Set<ChunkIndex> = []
+    /// Holes that were punched when the cache was taken up after an unclean stop.
+    var sweptHoles = 0
     /// Chunks that LMDB has a record of.
     var recorded: Set<ChunkIndex> = []
     /// Chunks of which LMDB says that they are dirty, with every page present: at a recovery all their pages count,
@@ -107,6 +109,8 @@ actor CacheActor {
     /// Pages reserved by fills and writes under way, and ever.
     var reservedPages = 0
     var reservedEver = 0
+    /// What this actor has added to the count of free pages, ever; whatever else changed it was hits.
+    var freeAdded = 0
     var flushWaiters: [CheckedContinuation<FlushTurn, Never>] = []
     var isFlushing = false
     /// Flush cycles ever: one fdatasync each, whoever shared it.
@@ -133,7 +137,7 @@ actor CacheActor {
         policy: CachePolicy,
         warnings: DiskWarnings,
         logger: Logger,
-        events: AsyncStream<DiskEvent>.Continuation,
+        events: DiskEvents,
         report: @escaping DiskReporter
     ) {
         self.plane = plane

@@ -142,11 +142,11 @@ extension Disk {
         let options = attachment.options
         let bitmap = attachment.bitmap
         let fence = attachment.fence
-        let (stream, source) = AsyncStream.makeStream(of: DiskEvent.self, bufferingPolicy: .bufferingNewest(1024))
+        let events = DiskEvents()
         let plane = try dataPlane(options, bitmap.geometry, outcome.superblock.head?.epoch.next ?? Epoch(1))
         if options.isReadOnly { plane.writeErrno.store(EROFS, ordering: .sequentiallyConsistent) }
         let now: @Sendable () -> UInt64 = { UInt64(time(nil)) }
-        let remote = RemoteActor(store: options.store, bitmap: bitmap, logger: options.logger, events: source)
+        let remote = RemoteActor(store: options.store, bitmap: bitmap, logger: options.logger, events: events)
         let warnings = DiskWarnings(notices: outcome.notices, logger: options.logger, report: options.report)
         let cache = CacheActor(
             plane: plane,
@@ -158,7 +158,7 @@ extension Disk {
             policy: options.cachePolicy,
             warnings: warnings,
             logger: options.logger,
-            events: source,
+            events: events,
             report: options.report
         )
         try await cache.recover(
@@ -200,7 +200,7 @@ extension Disk {
             encoders: workers.encoders,
             executor: workers.executor,
             warnings: warnings,
-            events: (stream, source)
+            events: events
         )
     }
 

@@ -33,7 +33,7 @@ extension Disk {
         for start in stride(from: 0, to: geometry.chunkBytes, by: pieceBytes) {
             let part = ChunkPart(chunk: chunk, bytes: start..<start + pieceBytes)
             let pool = target.dataPlane.buffers
-            let buffer = await target.threads.run { pool.lease() }
+            let buffer = await target.threads.run { pool.lease(for: pieceBytes) }
             guard case .pinned = try await cache.pinResident(part) else { continue }
             let offset = geometry.offset(of: chunk) + UInt64(start)
             let file = dataPlane.cache

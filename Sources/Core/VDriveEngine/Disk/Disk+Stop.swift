@@ -96,7 +96,7 @@ extension Disk {
             do throws(DiskError) { try await syncUnlessOffline() } catch { refusal = error }
         }
         dataPlane.ring.close()
-        eventSource.finish()
+        events.finish()
         haltSource.finish()
         await uploads.stop()
         await runEnded()

@@ -31,8 +31,7 @@ package final class Disk: Sendable {
     let threads: BlockingThreads
     let encoders: BlockingThreads
     let executor: ThreadExecutor
-    private let events: AsyncStream<DiskEvent>
-    let eventSource: AsyncStream<DiskEvent>.Continuation
+    let events: DiskEvents
     private let halt: AsyncStream<Never>
     let haltSource: AsyncStream<Never>.Continuation
     private let settings: LiveSettings
@@ -64,7 +63,7 @@ package final class Disk: Sendable {
         encoders: BlockingThreads,
         executor: ThreadExecutor,
         warnings: DiskWarnings,
-        events: (stream: AsyncStream<DiskEvent>, source: AsyncStream<DiskEvent>.Continuation)
+        events: DiskEvents
     ) {
         self.id = bitmap.id
         self.options = options
@@ -78,8 +77,7 @@ package final class Disk: Sendable {
         self.encoders = encoders
         self.executor = executor
         self.warnings = warnings
-        self.events = events.stream
-        self.eventSource = events.source
+        self.events = events
         settings = LiveSettings(durability: options.durability, uploadInterval: options.uploadInterval)
         meter = ActivityMeter(counters: plane.counters, store: options.store.meter)
         (halt, haltSource) = AsyncStream.makeStream(of: Never.self)
@@ -189,6 +187,14 @@ package final class Disk: Sendable {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.cache.verifyInBackground() }
             group.addTask { await self.keepPinned() }
+            group.addTask { await self.serve(self.events.wishes) }
+            await serve(events.others)
+            group.cancelAll()
+        }
+    }
+
+    private func serve(_ events: AsyncStream<DiskEvent>) async {
+        await withDiscardingTaskGroup { group in
             for await event in events {
                 switch event {
                 case .wantsEpoch: await uploads.wake()

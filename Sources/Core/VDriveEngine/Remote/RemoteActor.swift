@@ -12,14 +12,14 @@ actor RemoteActor {
     nonisolated let geometry: DiskGeometry
     private let bitmap: BitmapActor
     private let logger: Logger
-    private let events: AsyncStream<DiskEvent>.Continuation
+    private let events: DiskEvents
     private var loading: [NodeReference: [CheckedContinuation<Void, Never>]] = [:]
 
     init(
         store: RemoteStore,
         bitmap: BitmapActor,
         logger: Logger,
-        events: AsyncStream<DiskEvent>.Continuation
+        events: DiskEvents
     ) {
         self.store = store
         self.id = bitmap.id

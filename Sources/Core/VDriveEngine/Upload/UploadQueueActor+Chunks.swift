@@ -31,9 +31,7 @@ extension UploadQueueActor {
             let base = try await persist(of: chunk) { () async throws(DiskError) in
                 try await self.remote.entry(for: chunk)
             }
-            guard let buffer = captured.buffer else {
-                return .success(Uploaded(chunk: chunk, entry: nil, receipt: nil, replaced: base))
-            }
+            guard let buffer = captured.buffer else { return .success(await zeros(chunk, replacing: base)) }
             var lost: PageSet?
             if let base, !captured.present.isFull {
                 let start = ContinuousClock.now
@@ -64,10 +62,7 @@ extension UploadQueueActor {
             } catch {
                 throw DiskError(.internal, error.description)
             }
-            guard let (object, entry) = encoded else {
-                await noteEnd(of: chunk)
-                return .success(Uploaded(chunk: chunk, entry: nil, receipt: nil, replaced: base))
-            }
+            guard let (object, entry) = encoded else { return .success(await zeros(chunk, replacing: base)) }
             let receipt = try await persist(of: chunk) { () async throws(DiskError) in
                 try await self.untilGoing()
                 try await Faults.at(.putBeforeChunk)
@@ -86,6 +81,12 @@ extension UploadQueueActor {
         } catch {
             return .failure(error)
         }
+    }
+
+    /// A chunk of zeros has no object: nothing is put for it.
+    private func zeros(_ chunk: ChunkIndex, replacing base: MapEntry?) -> Uploaded {
+        noteEnd(of: chunk)
+        return Uploaded(chunk: chunk, entry: nil, receipt: nil, replaced: base)
     }
 
     /// Fills the pages that are not in the cache from the chunk's last object.
