@@ -159,7 +159,7 @@ extension Cache {
                 isBackground: job.background,
                 as: output
             ) { result in
-                var sentence = "evicted \(ByteSize.text(result.evictedBytes)) of \(target.text)"
+                var sentence: Shown = "evicted \(ByteSize.text(result.evictedBytes)) of \(target.text)"
                 if let pinned = result.pinnedBytes, pinned > 0 { sentence += "; \(ByteSize.text(pinned)) are pinned" }
                 if let dirty = result.dirtyBytes, dirty > 0 { sentence += "; \(ByteSize.text(dirty)) are dirty again" }
                 return sentence
@@ -234,7 +234,7 @@ extension Cache {
                     let sizes = [rule.pinnedBytes, rule.missingBytes].map { ByteSize.text($0) }
                     table.add(sizes + [rule.what, rule.place, rule.problem ?? ""])
                 }
-                return table.text
+                return Shown(table)
             }
         }
     }
@@ -273,7 +273,7 @@ extension Cache {
                     ("pinned", limits.pinnedBytes),
                 ]
                 for case (let word, let bytes?) in now { table.add([word, ByteSize.text(bytes)]) }
-                return table.text
+                return Shown(table)
             }
         }
     }

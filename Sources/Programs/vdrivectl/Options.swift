@@ -19,11 +19,11 @@ struct ConnectionOptions: ParsableArguments {
         _ method: Method.Type,
         _ parameters: Method.Parameters,
         as output: OutputOptions,
-        _ sentence: (Method.Output) -> String
+        _ sentence: (Method.Output) -> Shown
     ) throws {
         var connection = try ControlConnection(path: socket)
         let answer = try connection.answer(to: method, parameters)
-        print(output.json ? answer.text : sentence(try ControlConnection.decode(method, from: answer)))
+        print(output.json ? answer.text : sentence(try ControlConnection.decode(method, from: answer)).text)
     }
 }
 
