@@ -89,13 +89,15 @@ extension CacheActor {
     /// Drops the pages that lie whole in parts of chunks, unless they are dirty or pinned.
     ///
     /// - Parameter parts: of different chunks.
-    /// - Throws: when LMDB takes no change, or a chunk that an unclean stop left cannot be checked.
+    /// - Throws: when LMDB takes no change, or a chunk that an unclean stop left cannot be checked. Nothing stays
+    ///   locked.
     func evict(_ parts: [ChunkPart]) async throws(DiskError) -> EvictedRanges {
+        // All of them before the first lock: a check may fail, and takes its chunk's lock itself.
+        for part in parts where unverified.contains(part.chunk) { try await verify(part.chunk) }
         var result = EvictedRanges()
         var batch: [Leaving] = []
         var busy: [ChunkPart] = []
         for part in parts {
-            if unverified.contains(part.chunk) { try await verify(part.chunk) }
             // Who holds locks must not wait for another.
             guard locks.tryAcquire(part.chunk) else {
                 busy.append(part)
