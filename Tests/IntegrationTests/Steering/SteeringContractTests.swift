@@ -1,0 +1,69 @@
+import Foundation
+import Testing
+import VDriveProtocol
+import VDriveTestKit
+
+extension Integration {
+    /// What the protocol's document and the help promise of the group `cache`.
+    @Suite(.serialized)
+    struct SteeringContractTests {
+        private func job(_ id: String, _ daemon: DaemonUnderTest) async throws -> Job {
+            let text = try await daemon.mustCtl("call", "jobs.watch", #"{"id":"\#(id)"}"#)
+            return try JSONDecoder().decode(Job.self, from: Data(text.utf8))
+        }
+
+        private func waitUntil(_ seconds: Int, _ condition: () async throws -> Bool) async throws {
+            let deadline = ContinuousClock.now + .seconds(seconds)
+            while try await !condition() {
+                guard ContinuousClock.now < deadline else {
+                    throw DaemonUnderTest.Failure(description: "It did not come to be in \(seconds) s.")
+                }
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+
+        @Test(.timeLimit(.minutes(3)))
+        func `emptying a disk's cache shows its bytes, is cancelled, and ends with the disk`() async throws {
+            // Each step of 256 chunks takes so long.
+            let slow = ["VDRIVE_FAULTS": "evict.before-forget=delay:700"]
+            try await DaemonUnderTest.use("empty", environment: slow) { daemon in
+                let server = try await ServerFarm.shared.server(.apache)
+                let remote = try await TestRemote.make(.apache, for: daemon, port: server.port)
+                try await daemon.create(FilmDisk.name, size: "256M", on: remote, "--chunk-size", "64K")
+                // Without a filesystem, whose unmount would wait for the steps.
+                let image = try await daemon.attachImage(FilmDisk.name)
+                let noise = ["dd", "if=/dev/urandom", "of=\(image)", "bs=1M", "count=160", "conv=notrunc,fsync"]
+                try await mustRun(noise)
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                let evict = ["cache", "evict", FilmDisk.name, "--background"]
+                for ending in ["jobs cancel", "detach"] {
+                    let id = try await daemon.mustCtl(evict).trimmingCharacters(in: .newlines)
+                    try await waitUntil(30) {
+                        let progress = try await job(id, daemon).progress
+                        return progress.unit == .bytes && progress.total ?? 0 > 0
+                    }
+                    if ending == "detach" {
+                        try await daemon.mustCtl("detach", FilmDisk.name)
+                    } else {
+                        try await daemon.mustCtl("jobs", "cancel", id)
+                    }
+                    try await waitUntil(30) { try await job(id, daemon).state != .running }
+                    let end = try await job(id, daemon)
+                    #expect(end.state == (ending == "detach" ? .failed : .cancelled), "\(end)")
+                    if ending == "detach" {
+                        try await daemon.mustCtl("attach", FilmDisk.name, "--fs", "none")
+                    } else {
+                        #expect(try await daemon.status(FilmDisk.name).cache.usedBytes ?? 0 > 64 << 20)
+                    }
+                }
+                let told = try await daemon.mustCtl("cache", "evict", FilmDisk.name, "--json")
+                let result = try JSONDecoder().decode(CacheEvict.Output.self, from: Data(told.utf8))
+                let list = try await daemon.mustCtl("jobs", "list", "--json")
+                let jobs = try JSONDecoder().decode(JobsList.Output.self, from: Data(list.utf8)).jobs
+                let last = try #require(jobs.last { $0.kind == "cache.evict" })
+                #expect(result.evictedBytes > 0 && last.progress.done == last.progress.total, "\(last)")
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
+    }
+}
