@@ -47,6 +47,35 @@ extension Integration {
             }
         }
 
+        @Test(.timeLimit(.minutes(2)))
+        func `a mount point with doubled slashes is the same place`() async throws {
+            try await DaemonUnderTest.use("slashes") { daemon in
+                let disk = try await FilmDisk.make("ext4", size: "1G", cacheSize: "100M", on: daemon)
+                try await touch(disk.path("film"))
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                for place in [disk.place + "//", disk.place.replacing("/mnt-", with: "//mnt-") + "/"] {
+                    try await daemon.mustCtl("detach", FilmDisk.name)
+                    try await daemon.mustCtl("attach", FilmDisk.name, "--mount", place)
+                    #expect(try await daemon.status(FilmDisk.name).mountPoint == disk.place)
+                    #expect(try await disk.entries("film").keys.sorted() == ["film"], "\(place)")
+                    // The same again is no other place.
+                    try await daemon.mustCtl("attach", FilmDisk.name, "--mount", place)
+                }
+                // As an earlier daemon kept it.
+                try await daemon.terminate()
+                let file = "\(daemon.stateDirectory)/disks.d/\(FilmDisk.name).toml"
+                let kept = try String(contentsOfFile: file, encoding: .utf8)
+                let doubled = kept.replacing(disk.place, with: disk.place.replacing("/mnt-", with: "//mnt-"))
+                #expect(doubled != kept)
+                try doubled.write(toFile: file, atomically: true, encoding: .utf8)
+                try await mustRun(["chmod", "600", file])
+                try await daemon.start()
+                #expect(try await daemon.waitUntilAttached(FilmDisk.name).mountPoint == disk.place)
+                #expect(try await disk.entries("film").keys.sorted() == ["film"])
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
+
         /// What each rule pins, in MiB.
         private func bytes(_ disk: FilmDisk) async throws -> [UInt64] {
             try await disk.rules().map { $0.pinnedBytes >> 20 }.sorted()

@@ -1,6 +1,7 @@
 import Logging
 import VDriveEngine
 import VDriveFuse
+import VDriveHost
 package import VDriveProtocol
 import VDriveStore
 
@@ -38,11 +39,10 @@ extension DiskRegistry {
                 "With the filesystem none there is nothing to mount; leave out the mount point, or choose ext4 or xfs."
             )
         }
-        let mountPoint = params.mountPoint ?? configuration.mountPoint ?? "/mnt/\(configuration.name)"
         return AttachSequence.Plan(
             configuration: configuration,
             filesystem: filesystem,
-            mountPoint: mountPoint.count > 1 && mountPoint.hasSuffix("/") ? String(mountPoint.dropLast()) : mountPoint,
+            mountPoint: try Self.mountPoint(params.mountPoint, configuration),
             intent: AttachIntent(
                 takesOver: params.takeover ?? false,
                 discardsLocal: params.discardLocal ?? false
@@ -50,6 +50,15 @@ extension DiskRegistry {
             isReadOnly: isReadOnly,
             keepLocalAs: keepLocalAs
         )
+    }
+
+    /// The one text by which a mount point is known from here on: paths are found by it, letter by letter.
+    ///
+    /// - Parameter given: nil for the one that the disk had last.
+    /// - Throws: when it is no absolute path.
+    static func mountPoint(_ given: String?, _ configuration: DiskConfiguration) throws(RPCError) -> String {
+        let text = given ?? configuration.mountPoint ?? "/mnt/\(configuration.name)"
+        do throws(HostError) { return try MountPoint(text).path } catch { throw RPCError(error) }
     }
 
     /// - Parameter explicit: what a user asked for by name; nil at the daemon's start.
