@@ -36,7 +36,7 @@ struct TargetArguments: ParsableArguments {
             recursive: recursive ? true : nil,
             metadata: metadata ? true : nil
         )
-        let arePaths = targets.map { $0.contains("/") || $0.hasPrefix(".") }
+        let arePaths = targets.map { $0.utf8.contains(UInt8(ascii: "/")) || $0.utf8.first == UInt8(ascii: ".") }
         if arePaths.allSatisfy({ $0 }) {
             target.paths = try targets.map(Self.resolved)
         } else {

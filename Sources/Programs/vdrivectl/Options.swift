@@ -54,9 +54,11 @@ func credentialsReference(_ text: String?) throws -> String? {
 
 /// A path as the daemon needs it: it has another working directory.
 func absolute(_ path: String?) throws -> String? {
-    guard let path, !path.hasPrefix("/") else { return path }
+    // As bytes: where a name begins with an accent, Swift takes that and the slash before it for one character.
+    let slash = UInt8(ascii: "/")
+    guard let path, path.utf8.first != slash else { return path }
     guard !path.isEmpty, let folder = getcwd(nil, 0) else { throw Complaint(sentence: "A path is empty; give one.") }
     defer { free(folder) }
-    let parts = path.split(separator: "/").filter { $0 != "." }
+    let parts = path.utf8.split(separator: slash).map { String(decoding: $0, as: UTF8.self) }.filter { $0 != "." }
     return "\(String(cString: folder))/\(parts.joined(separator: "/"))"
 }

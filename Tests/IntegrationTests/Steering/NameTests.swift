@@ -76,6 +76,42 @@ extension Integration {
             }
         }
 
+        @Test(.timeLimit(.minutes(2)))
+        func `names that look alike are two files, and one file named twice is one rule`() async throws {
+            try await DaemonUnderTest.use("alike") { daemon in
+                let disk = try await FilmDisk.make("ext4", size: "1G", cacheSize: "100M", on: daemon)
+                let names = ["\u{E9}.mkv", "e\u{301}.mkv"]
+                for (number, name) in names.enumerated() {
+                    try await mustRun(["mkdir", disk.path("in-\(name)")])
+                    for file in [name, "in-\(name)/film"] {
+                        try await disk.append(file, mebibytes: 1 + number, seed: UInt64(number + 1))
+                    }
+                }
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                for name in names {
+                    try await daemon.mustCtl("cache", "pin", disk.path(name), "--wait")
+                    try await daemon.mustCtl("cache", "pin", disk.path("in-\(name)"), "-r", "--wait")
+                }
+                #expect(try await bytes(disk) == [1, 1, 2, 2])
+                _ = try await disk.cache("unpin", disk.path(names[0]))
+                _ = try await disk.cache("unpin", disk.path("in-\(names[0])"), "-r")
+                #expect(try await bytes(disk) == [2, 2])
+                let left = try await disk.rules().map { Array(($0.path ?? "").utf8) }
+                let wanted = [names[1], "in-\(names[1])"].map { Array(disk.path($0).utf8) }
+                #expect(Set(left) == Set(wanted))
+                // A file that the other's folder does not cover.
+                let other = try await daemon.ctl(["cache", "unpin", disk.path("in-\(names[0])/film")])
+                #expect(other.status == 1 && other.errors.contains("Nothing of it is pinned"), "\(other)")
+                _ = try await disk.cache("unpin", FilmDisk.name)
+
+                try await mustRun(["ln", "-s", names[0], disk.path("link")])
+                let twice = [disk.path(names[0]), disk.path(names[0]), disk.path("link"), disk.path("./\(names[0])")]
+                try await daemon.mustCtl(["cache", "pin", "--wait"] + twice)
+                #expect(try await bytes(disk) == [1])
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
+
         /// What each rule pins, in MiB.
         private func bytes(_ disk: FilmDisk) async throws -> [UInt64] {
             try await disk.rules().map { $0.pinnedBytes >> 20 }.sorted()

@@ -51,7 +51,8 @@ extension DiskRegistry {
             if let beyond = chunks.first(where: { $0 >= count }) {
                 throw RPCError(.invalidParams, "There is no chunk \(beyond); the disk has \(count).")
             }
-            return chunks.map { chunk in
+            var seen: Set<UInt64> = []
+            return chunks.filter { seen.insert($0).inserted }.map { chunk in
                 let start = geometry.offset(of: ChunkIndex(chunk))
                 return start..<start + UInt64(geometry.chunkBytes)
             }
@@ -77,6 +78,8 @@ extension DiskRegistry {
                 )
             }
             found = (name, attached, volume)
+            // Named twice, also by links that a client has followed, it is meant once.
+            if targets.contains(where: { $0.path.isSamePath(as: path) }) { continue }
             targets.append(
                 PathQuestion.Target(
                     path: path,
@@ -91,7 +94,7 @@ extension DiskRegistry {
 
     /// Without empty parts, dots and a slash at the end.
     private static func plain(_ path: String) -> String {
-        "/" + path.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+        "/" + path.pathParts.filter { $0 != "." }.joined(separator: "/")
     }
 
     /// The mounted disk that a path lies on, going by its name alone: looking at it may wait for the disk.
@@ -118,9 +121,9 @@ extension DiskRegistry {
 extension PathAsker {
     /// A path as it is within the filesystem, beginning with a slash; nil when it does not lie there.
     func relative(_ path: String) -> String? {
-        if path == mountPoint { return "/" }
-        let prefix = mountPoint == "/" ? "/" : mountPoint + "/"
-        return path.hasPrefix(prefix) ? "/" + path.dropFirst(prefix.count) : nil
+        if path.isSamePath(as: mountPoint) { return "/" }
+        guard path.isBelow(mountPoint) else { return nil }
+        return mountPoint == "/" ? path : String(decoding: path.utf8.dropFirst(mountPoint.utf8.count), as: UTF8.self)
     }
 
     /// The way back.

@@ -203,7 +203,7 @@ extension PathAsker {
         guard case .path(let path, _, let hasMetadata) = rule.target, let asked = relative(target.path),
             hasMetadata || !target.isMetadata
         else { return false }
-        return path == asked || (isRecursive && (asked == "/" || path.hasPrefix(asked + "/")))
+        return path.isSamePath(as: asked) || (isRecursive && (asked == "/" || path.isBelow(asked)))
     }
 
     /// The folder by whose rule a target's content, or its metadata, is pinned; nil when it is not.
@@ -211,7 +211,7 @@ extension PathAsker {
         guard case .path(let path, isRecursive: true, let hasMetadata) = rule.target else { return nil }
         let isAbove = targets.contains { target in
             guard target.isMetadata == hasMetadata, let asked = relative(target.path) else { return false }
-            return path == "/" || asked.hasPrefix(path + "/")
+            return path == "/" || asked.isBelow(path)
         }
         return isAbove ? absolute(path) : nil
     }

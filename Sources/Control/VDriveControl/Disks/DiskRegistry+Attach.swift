@@ -2,6 +2,7 @@ import Logging
 import VDriveEngine
 import VDriveFuse
 import VDriveHost
+import VDriveModel
 package import VDriveProtocol
 import VDriveStore
 
@@ -177,7 +178,7 @@ extension DiskRegistry {
             throw RPCError(.refused, "The disk \(name) is attached, with its local changes; detach it first.")
         }
         let fitsFilesystem = params.filesystem == nil || params.filesystem == attached.filesystem
-        let fitsMount = params.mountPoint == nil || plan.mountPoint == attached.volume?.mountPoint
+        let fitsMount = params.mountPoint == nil || attached.volume?.mountPoint.isSamePath(as: plan.mountPoint) == true
         let fitsAccess = params.readOnly == nil || params.readOnly == snapshot.isReadOnly
         guard fitsFilesystem, fitsMount, fitsAccess else {
             var place = attached.volume.map { "at \($0.mountPoint) as \($0.filesystem.rawValue)" } ?? "as a bare image"

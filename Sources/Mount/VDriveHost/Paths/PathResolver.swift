@@ -84,7 +84,7 @@ package final class PathResolver {
         let path: String
         let status: FileStatus
         /// What is mounted below it.
-        let mounts: Set<String>
+        let mounts: Set<[UInt8]>
     }
 
     private func open(_ path: String, on device: UInt64) throws(PathAnswer.Failure) -> Root {
@@ -97,7 +97,7 @@ package final class PathResolver {
             let file = try OpenFile.open(real, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
             guard try file.status().device == device else { throw Errno.improperLink }
             let table = try? MountTable.current()
-            let mounts = (table?.entries(below: real) ?? []).map(\.path)
+            let mounts = (table?.entries(below: real) ?? []).map { Array($0.path.utf8) }
             return Root(file: file, path: real, status: status, mounts: Set(mounts))
         } catch .improperLink {
             throw PathAnswer.Failure(
@@ -143,7 +143,8 @@ package final class PathResolver {
             }
         }
         var gathering = Gathering(summary: PathAnswer.Summary())
-        let metadata = target.isMetadata ? try metadata(of: root, isWhole: root.path == question.mountPoint) : nil
+        let isWhole = root.path.utf8.elementsEqual(question.mountPoint.utf8)
+        let metadata = target.isMetadata ? try metadata(of: root, isWhole: isWhole) : nil
         if let metadata { gathering.add(metadata.fixed) }
         try add(root, to: &gathering, metadata)
         let ranges = gathering.ranges.merged()

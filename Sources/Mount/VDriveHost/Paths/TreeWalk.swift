@@ -30,7 +30,7 @@ final class TreeWalk {
     private let device: UInt64
     private let isRecursive: Bool
     /// What is mounted below the root.
-    private let mounts: Set<String>
+    private let mounts: Set<[UInt8]>
     private var levels: [Level] = []
     /// The directory found last, which is entered next.
     private var pending: Item?
@@ -40,8 +40,8 @@ final class TreeWalk {
     /// - Parameters:
     ///   - root: a directory.
     ///   - path: the root's, without a slash at its end unless it is all.
-    ///   - mounts: the paths of all mounts below the root.
-    init(_ root: OpenFile, path: String, isRecursive: Bool, mounts: Set<String>) throws(Errno) {
+    ///   - mounts: the paths of all mounts below the root, as bytes: names that look alike are different ones.
+    init(_ root: OpenFile, path: String, isRecursive: Bool, mounts: Set<[UInt8]>) throws(Errno) {
         device = try root.status().device
         self.isRecursive = isRecursive
         self.mounts = mounts
@@ -69,7 +69,8 @@ final class TreeWalk {
 
     private func item(_ entry: DirectoryStream.Entry, in level: Level) -> Item? {
         let path = "\(level.path)/\(String(decoding: entry.name, as: UTF8.self))"
-        guard let status = try? level.stream.status(of: entry.name), status.device == device, !mounts.contains(path)
+        guard let status = try? level.stream.status(of: entry.name), status.device == device,
+            mounts.isEmpty || !mounts.contains(Array(path.utf8))
         else { return nil }
         let item = Item(path: path, name: entry.name, status: status, directory: level.stream)
         if status.kind == .directory, isRecursive { pending = item }
