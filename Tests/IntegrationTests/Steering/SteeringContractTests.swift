@@ -65,5 +65,26 @@ extension Integration {
                 try await daemon.mustCtl("detach", FilmDisk.name)
             }
         }
+
+        @Test(.timeLimit(.minutes(2)))
+        func `a disk's metadata is unpinned with that of its folders, and nothing else is`() async throws {
+            try await DaemonUnderTest.use("unpin") { daemon in
+                let disk = try await FilmDisk.make("ext4", size: "1G", cacheSize: "100M", on: daemon)
+                try await mustRun(["mkdir", disk.path("films")])
+                try await disk.append("films/film", mebibytes: 1, seed: 1)
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                try await daemon.mustCtl("cache", "pin", disk.path("films"), "-r", "--wait")
+                try await daemon.mustCtl("cache", "pin", disk.path("films"), "-r", "--metadata", "--wait")
+                _ = try await disk.cache("unpin", FilmDisk.name, "--metadata")
+                #expect(try await disk.rules().map(\.metadata) == [false])
+                let again = try await daemon.ctl(["cache", "unpin", FilmDisk.name, "--metadata"])
+                #expect(again.status == 1 && again.errors.contains("Nothing of it is pinned"), "\(again)")
+                try await daemon.mustCtl("cache", "pin", disk.path("films"), "-r", "--metadata", "--wait")
+                try await daemon.mustCtl("cache", "pin", FilmDisk.name, "--metadata", "--wait")
+                #expect(try await disk.cache("unpin", FilmDisk.name, "--metadata").contains("2 rules"))
+                #expect(try await disk.rules().count == 1)
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
     }
 }

@@ -113,7 +113,8 @@ extension CacheSteering {
         case .ranges(let ranges):
             for rule in rules where try await cut(rule, by: ranges) { count += 1 }
         case .files(let targets, let asker):
-            let isRecursive = target.recursive == true
+            // A disk's name, with metadata, stands for all of its files.
+            let isRecursive = target.recursive == true || target.name != nil
             let leaving = rules.filter { rule in
                 targets.contains { asker.matches(rule, $0, isRecursive: isRecursive) }
             }
