@@ -74,24 +74,43 @@ extension Cache {
         @OptionGroup var connection: ConnectionOptions
 
         func run() throws {
-            var daemon = try ControlConnection(path: connection.socket)
-            var parameters = CacheList.Parameters(try target.target(), limit: RPCLimits.cacheEntriesMax)
+            guard !output.json else { return try printJSON() }
             var entries: [CacheEntry] = []
             var isFirst = true
-            repeat {
-                let answer = try daemon.answer(to: CacheList.self, parameters)
+            try forEachPage { answer in
                 let page = try ControlConnection.decode(CacheList.self, from: answer)
-                parameters.token = page.next
-                if output.json {
-                    print(answer.text)
-                    continue
-                }
                 entries += page.entries
-                guard page.next == nil || entries.count >= Self.sortedMax else { continue }
+                guard page.next == nil || entries.count >= Self.sortedMax else { return }
                 print(Self.table(entries, hasHead: isFirst))
                 isFirst = false
                 entries = []
+            }
+        }
+
+        private func forEachPage(_ body: (JSONValue) throws -> Void) throws {
+            var daemon = try ControlConnection(path: connection.socket)
+            var parameters = CacheList.Parameters(try target.target(), limit: RPCLimits.cacheEntriesMax)
+            repeat {
+                let answer = try daemon.answer(to: CacheList.self, parameters)
+                try body(answer)
+                parameters.token = nil
+                if case .string(let token)? = answer["next"] { parameters.token = token }
             } while parameters.token != nil
+        }
+
+        /// One object, as if all were one page, written as the pages come. What fails behind the first page leaves it
+        /// without its end, so that no program takes it for all.
+        private func printJSON() throws {
+            var before = #"{"entries":["#
+            try forEachPage { answer in
+                guard case .array(let entries)? = answer["entries"] else { return }
+                for entry in entries {
+                    print(before, entry.text, separator: "", terminator: "")
+                    before = ","
+                }
+            }
+            if before != "," { print(before, terminator: "") }
+            print(#"],"next":null}"#)
         }
 
         private static func table(_ entries: [CacheEntry], hasHead: Bool) -> String {
