@@ -111,5 +111,24 @@ extension Integration {
                 try await daemon.mustCtl("detach", FilmDisk.name)
             }
         }
+
+        @Test(.timeLimit(.minutes(2)))
+        func `a folder that became a file is not found, and its pins let go`() async throws {
+            try await DaemonUnderTest.use("became-file") { daemon in
+                let disk = try await FilmDisk.make("ext4", size: "1G", cacheSize: "100M", on: daemon)
+                try await mustRun(["mkdir", disk.path("folder")])
+                try await disk.append("folder/film", mebibytes: 1, seed: 1)
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                try await daemon.mustCtl("cache", "pin", disk.path("folder/film"), "--wait")
+                #expect(try await disk.rules().map(\.pinnedBytes) == [1 << 20])
+                try await mustRun(["rm", "-r", disk.path("folder")])
+                try await mustRun(["touch", disk.path("folder")])
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                try await disk.waitForRules { $0.map(\.pinnedBytes) == [0] }
+                let below = try await daemon.ctl(["call", "cache.list", #"{"paths":["\#(disk.path("folder/film"))"]}"#])
+                #expect(below.errors.contains("(notFound)"), "\(below)")
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
     }
 }

@@ -139,6 +139,8 @@ extension RPCError {
             switch failure.kind {
             case .notFound: .notFound
             case .unsuitable: .invalidParams
+            case .forbidden: .fixConfiguration
+            case .unreadable: .retry
             case .busy: .busy
             case .failed: .internal
             }

@@ -106,10 +106,25 @@ package final class PathResolver {
             )
         } catch .invalidArgument {
             throw PathAnswer.Failure(kind: .unsuitable, message: "\(path) is neither a file nor a directory.")
-        } catch .noSuchFileOrDirectory {
-            throw PathAnswer.Failure(kind: .notFound, message: "There is no \(path).")
         } catch {
-            throw PathAnswer.Failure(kind: .failed, message: "\(path) cannot be opened: \(error).")
+            throw Self.failure(path, error)
+        }
+    }
+
+    /// Why a path cannot be opened.
+    private static func failure(_ path: String, _ error: Errno) -> PathAnswer.Failure {
+        switch error {
+        // Also when a folder on the way has become a file, or no name can be so long.
+        case .noSuchFileOrDirectory, .notDirectory, .nameTooLong:
+            PathAnswer.Failure(kind: .notFound, message: "There is no \(path).")
+        case .tooManySymbolicLinks:
+            PathAnswer.Failure(kind: .unsuitable, message: "\(path) leads through too many links.")
+        case .permissionDenied, .notPermitted:
+            PathAnswer.Failure(kind: .forbidden, message: "The daemon may not open \(path): \(error).")
+        case .ioError, .timedOut:
+            PathAnswer.Failure(kind: .unreadable, message: "\(path) cannot be read now: \(error).")
+        default:
+            PathAnswer.Failure(kind: .failed, message: "\(path) cannot be opened: \(error).")
         }
     }
 
