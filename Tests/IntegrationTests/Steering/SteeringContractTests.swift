@@ -130,5 +130,31 @@ extension Integration {
                 try await daemon.mustCtl("detach", FilmDisk.name)
             }
         }
+
+        @Test(.timeLimit(.minutes(2)))
+        func `jobs on paths are jobs of their disk`() async throws {
+            try await DaemonUnderTest.use("job-disk") { daemon in
+                let disk = try await FilmDisk.make("ext4", size: "1G", cacheSize: "100M", on: daemon)
+                try await disk.append("film", mebibytes: 1, seed: 1)
+                try await daemon.mustCtl("sync", FilmDisk.name)
+                try await daemon.mustCtl("cache", "evict", disk.path("film"))
+                try await daemon.mustCtl("cache", "prefetch", disk.path("film"), "--wait")
+                try await daemon.mustCtl("cache", "pin", disk.path("film"), "--wait")
+                let list = try await daemon.mustCtl("jobs", "list", "--json")
+                let jobs = try JSONDecoder().decode(JobsList.Output.self, from: Data(list.utf8)).jobs
+                let steering = jobs.filter { $0.kind.hasPrefix("cache.") }
+                #expect(steering.count == 3 && steering.allSatisfy { $0.disk == FilmDisk.name }, "\(steering)")
+                let told = try await daemon.eventsNow("--disk", FilmDisk.name, "--since", "0", "--type", "job.ended")
+                for kind in ["cache.evict", "cache.prefetch", "cache.pin"] {
+                    #expect(told.output.contains("\(kind) succeeded"), "\(told)")
+                }
+                // A path that lies nowhere is nobody's.
+                _ = try await daemon.ctl(["cache", "evict", "/nowhere"])
+                let all = try await daemon.mustCtl("jobs", "list", "--json")
+                let last = try JSONDecoder().decode(JobsList.Output.self, from: Data(all.utf8)).jobs.last
+                #expect(last?.disk == nil && last?.state == .failed)
+                try await daemon.mustCtl("detach", FilmDisk.name)
+            }
+        }
     }
 }

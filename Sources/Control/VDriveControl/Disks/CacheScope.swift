@@ -41,6 +41,13 @@ extension DiskRegistry {
         return CacheScope(name: name, attached: attached, part: .ranges(ranges))
     }
 
+    /// Finds out what a job's target means, and tells the job its disk: paths do not name it.
+    func scope(_ target: CacheTarget, _ job: JobHandle) throws(RPCError) -> CacheScope {
+        let scope = try scope(target)
+        job.belong(to: scope.name.text)
+        return scope
+    }
+
     private static func ranges(
         _ target: CacheTarget,
         _ geometry: DiskGeometry
