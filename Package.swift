@@ -177,8 +177,9 @@ let trials: [Trial] = [
         name: "ControlTests",
         uses: [
             "VDriveControl", "VDriveProtocol", "VDriveClient", "VDriveModel", "VDriveStore", "Linux", "VDriveTestKit",
+            "vdrivectl",
         ],
-        packages: nio + logging + lifecycle,
+        packages: nio + logging + lifecycle + arguments,
         scripts: ["check-openrpc.py", "check-openrpc-models.py"]
     ),
     Trial(

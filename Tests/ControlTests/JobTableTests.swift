@@ -19,6 +19,8 @@ struct JobTableTests {
 
         var runningCount: Int { table.runningCount }
 
+        func belong(_ id: String, to disk: String) -> Job? { table.belong(id, to: disk) }
+
         func begin() -> Job { table.start("disk.sync", disk: "a", time: "then", now: start) }
         func job(_ id: String) -> Job? { table.job(id) }
         func list(most: Int) -> [Job] { table.list(most: most) }
@@ -52,6 +54,17 @@ struct JobTableTests {
         #expect(table.hasNews(of: job.id, after: .max), "nothing more will come")
         #expect(table.end(job.id, .success("null"), time: "later") == nil, "it ends once")
         #expect(table.report(job.id, JobTable.Report(done: 1), after: .zero) == nil)
+    }
+
+    @Test("a job is told its disk later, once")
+    func laterDisk() {
+        let table = subject()
+        let id = table.begin().id
+        #expect(table.belong(id, to: "a") == nil, "it is known already")
+        let job = table.belong(id, to: "b")
+        #expect(job?.disk == "b" && job?.revision == 2 && table.job(id)?.disk == "b")
+        _ = table.end(id, .success("null"), time: "now")
+        #expect(table.belong(id, to: "c") == nil && table.belong("nobody", to: "c") == nil)
     }
 
     @Test("progress is announced at most so often, a new phase always")

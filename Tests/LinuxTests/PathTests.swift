@@ -192,6 +192,9 @@ import VDriveHost
 
             #expect(volume.failure(volume.path("tree/pipe")) == .unsuitable)
             #expect(volume.failure(volume.path("nothing")) == .notFound)
+            // Something on the way has become a file.
+            #expect(volume.failure(volume.path("tree/pipe/below")) == .notFound)
+            #expect(volume.failure(volume.path(String(repeating: "n", count: 300))) == .notFound)
             #expect(volume.failure("/usr") == .unsuitable)
             #expect(volume.failure(volume.path("tree/away")) == .unsuitable)
             #expect(volume.failure(volume.path("tree"), isRecursive: false) == .unsuitable)

@@ -75,9 +75,15 @@ package struct CacheTarget: Codable, Equatable, Sendable {
         }
         try check(paths?.count, "paths", RPCLimits.cachePathsMax)
         try check(chunks?.count, "chunks", RPCLimits.cacheChunksMax)
-        for path in paths ?? [] where !path.hasPrefix("/") || path.split(separator: "/").contains("..") {
+        for path in paths ?? [] where !Self.isPlain(path) {
             throw RPCError(.invalidParams, "The path \(JSONValue.string(path).text) must be absolute, and without ...")
         }
+    }
+
+    /// Byte by byte: a name may begin with an accent, which Swift takes for a part of the slash before it.
+    private static func isPlain(_ path: String) -> Bool {
+        let slash = UInt8(ascii: "/")
+        return path.utf8.first == slash && !path.utf8.split(separator: slash).contains { $0.elementsEqual("..".utf8) }
     }
 
     private func check(_ count: Int?, _ parameter: String, _ most: Int) throws(RPCError) {

@@ -29,6 +29,26 @@ package struct PinRule: Hashable, Sendable {
         /// - isRecursive: also what lies below a folder.
         /// - hasMetadata: in place of the files' bytes the filesystem's own blocks that say what and where they are.
         case path(String, isRecursive: Bool, hasMetadata: Bool)
+
+        /// Paths are the same when their bytes are.
+        package static func == (left: Self, right: Self) -> Bool {
+            switch (left, right) {
+            case (.range(let left), .range(let right)): left == right
+            case (.path(let left, let below, let metadata), .path(let right, let otherBelow, let otherMetadata)):
+                left.isSamePath(as: right) && below == otherBelow && metadata == otherMetadata
+            default: false
+            }
+        }
+
+        package func hash(into hasher: inout Hasher) {
+            switch self {
+            case .range(let range): hasher.combine(range)
+            case .path(let path, let isRecursive, let hasMetadata):
+                hasher.combine(Array(path.utf8))
+                hasher.combine(isRecursive)
+                hasher.combine(hasMetadata)
+            }
+        }
     }
 
     /// Byte ranges that one rule keeps; beyond that a file is too scattered to be remembered.

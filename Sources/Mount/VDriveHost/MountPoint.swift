@@ -18,8 +18,9 @@ package struct MountPoint: Hashable, Sendable {
 
     /// - Throws: `unsuitable` for a path that is not absolute, or is the root.
     package init(_ path: String) throws(HostError) {
-        let parts = path.split(separator: "/")
-        guard path.hasPrefix("/"), !parts.isEmpty, !parts.contains("."), !parts.contains("..") else {
+        // As bytes: where a name begins with an accent, Swift takes that and the slash before it for one character.
+        let parts = path.utf8.split(separator: UInt8(ascii: "/")).map { String(decoding: $0, as: UTF8.self) }
+        guard path.utf8.first == UInt8(ascii: "/"), !parts.isEmpty, !parts.contains("."), !parts.contains("..") else {
             throw HostError(.unsuitable, "\(path) is no place to mount a disk; give an absolute path.")
         }
         self.path = "/" + parts.joined(separator: "/")

@@ -1,6 +1,7 @@
 package import Linux
 
 /// What is mounted, in this process's view: `/proc/self/mountinfo`. Reading it touches none of the filesystems.
+/// Paths are compared as bytes, as the kernel does.
 package struct MountTable: Sendable {
     package struct Entry: Hashable, Sendable {
         package let device: DeviceNumber
@@ -38,20 +39,21 @@ package struct MountTable: Sendable {
     }
 
     /// What is seen at a path: the last thing mounted there.
-    package func entry(at path: String) -> Entry? { entries.last { $0.path == path } }
+    package func entry(at path: String) -> Entry? { entries.last { $0.path.utf8.elementsEqual(path.utf8) } }
 
     package func entries(on device: DeviceNumber) -> [Entry] { entries.filter { $0.device == device } }
 
     /// The mounts below a path, without the one at it.
     package func entries(below path: String) -> [Entry] {
         let prefix = path == "/" ? "/" : path + "/"
-        return entries.filter { $0.path.hasPrefix(prefix) && $0.path != path }
+        return entries.filter { $0.path.utf8.starts(with: prefix.utf8) && !$0.path.utf8.elementsEqual(path.utf8) }
     }
 
     /// The mount on which a path lies, going by the name alone: absolute, without links and dots.
     package func entry(containing path: String) -> Entry? {
         let candidates = entries.filter { entry in
-            entry.path == "/" || path == entry.path || path.hasPrefix(entry.path + "/")
+            entry.path == "/" || path.utf8.elementsEqual(entry.path.utf8)
+                || path.utf8.starts(with: (entry.path + "/").utf8)
         }
         let longest = candidates.map(\.path.utf8.count).max()
         return candidates.last { $0.path.utf8.count == longest }

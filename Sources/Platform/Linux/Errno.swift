@@ -37,6 +37,7 @@ package struct Errno: Error, RawRepresentable, Hashable, Sendable, CustomStringC
     package static let fileTooLarge = Errno(rawValue: EFBIG)
     package static let noSpace = Errno(rawValue: ENOSPC)
     package static let readOnlyFileSystem = Errno(rawValue: EROFS)
+    package static let tooManySymbolicLinks = Errno(rawValue: ELOOP)
     package static let nameTooLong = Errno(rawValue: ENAMETOOLONG)
     package static let noFunction = Errno(rawValue: ENOSYS)
     package static let directoryNotEmpty = Errno(rawValue: ENOTEMPTY)

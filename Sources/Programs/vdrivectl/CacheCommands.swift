@@ -36,7 +36,7 @@ struct TargetArguments: ParsableArguments {
             recursive: recursive ? true : nil,
             metadata: metadata ? true : nil
         )
-        let arePaths = targets.map { $0.contains("/") || $0.hasPrefix(".") }
+        let arePaths = targets.map { $0.utf8.contains(UInt8(ascii: "/")) || $0.utf8.first == UInt8(ascii: ".") }
         if arePaths.allSatisfy({ $0 }) {
             target.paths = try targets.map(Self.resolved)
         } else {
@@ -74,24 +74,43 @@ extension Cache {
         @OptionGroup var connection: ConnectionOptions
 
         func run() throws {
-            var daemon = try ControlConnection(path: connection.socket)
-            var parameters = CacheList.Parameters(try target.target(), limit: RPCLimits.cacheEntriesMax)
+            guard !output.json else { return try printJSON() }
             var entries: [CacheEntry] = []
             var isFirst = true
-            repeat {
-                let answer = try daemon.answer(to: CacheList.self, parameters)
+            try forEachPage { answer in
                 let page = try ControlConnection.decode(CacheList.self, from: answer)
-                parameters.token = page.next
-                if output.json {
-                    print(answer.text)
-                    continue
-                }
                 entries += page.entries
-                guard page.next == nil || entries.count >= Self.sortedMax else { continue }
+                guard page.next == nil || entries.count >= Self.sortedMax else { return }
                 print(Self.table(entries, hasHead: isFirst))
                 isFirst = false
                 entries = []
+            }
+        }
+
+        private func forEachPage(_ body: (JSONValue) throws -> Void) throws {
+            var daemon = try ControlConnection(path: connection.socket)
+            var parameters = CacheList.Parameters(try target.target(), limit: RPCLimits.cacheEntriesMax)
+            repeat {
+                let answer = try daemon.answer(to: CacheList.self, parameters)
+                try body(answer)
+                parameters.token = nil
+                if case .string(let token)? = answer["next"] { parameters.token = token }
             } while parameters.token != nil
+        }
+
+        /// One object, as if all were one page, written as the pages come. What fails behind the first page leaves it
+        /// without its end, so that no program takes it for all.
+        private func printJSON() throws {
+            var before = #"{"entries":["#
+            try forEachPage { answer in
+                guard case .array(let entries)? = answer["entries"] else { return }
+                for entry in entries {
+                    print(before, entry.text, separator: "", terminator: "")
+                    before = ","
+                }
+            }
+            if before != "," { print(before, terminator: "") }
+            print(#"],"next":null}"#)
         }
 
         private static func table(_ entries: [CacheEntry], hasHead: Bool) -> String {
@@ -159,7 +178,7 @@ extension Cache {
                 isBackground: job.background,
                 as: output
             ) { result in
-                var sentence = "evicted \(ByteSize.text(result.evictedBytes)) of \(target.text)"
+                var sentence: Shown = "evicted \(ByteSize.text(result.evictedBytes)) of \(target.text)"
                 if let pinned = result.pinnedBytes, pinned > 0 { sentence += "; \(ByteSize.text(pinned)) are pinned" }
                 if let dirty = result.dirtyBytes, dirty > 0 { sentence += "; \(ByteSize.text(dirty)) are dirty again" }
                 return sentence
@@ -235,7 +254,7 @@ extension Cache {
                     let sizes = [rule.pinnedBytes, rule.missingBytes].map { ByteSize.text($0) }
                     table.add(sizes + [rule.what, rule.place, rule.problem ?? ""])
                 }
-                return table.text
+                return Shown(table)
             }
         }
     }
@@ -274,7 +293,7 @@ extension Cache {
                     ("pinned", limits.pinnedBytes),
                 ]
                 for case (let word, let bytes?) in now { table.add([word, ByteSize.text(bytes)]) }
-                return table.text
+                return Shown(table)
             }
         }
     }

@@ -19,7 +19,7 @@ struct DaemonGroup: ParsableCommand {
 
         func run() throws {
             let style = Style.standardOutput
-            try connection.report(DaemonConfig.self, NoParameters(), as: output) { Self.table($0, style: style).text }
+            try connection.report(DaemonConfig.self, NoParameters(), as: output) { Shown(Self.table($0, style: style)) }
         }
 
         private static func table(_ config: DaemonConfig.Output, style: Style) -> Table {

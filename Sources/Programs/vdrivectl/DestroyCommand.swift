@@ -58,8 +58,8 @@ struct Destroy: ParsableCommand {
             )
         }
         let size = ByteSize.text(disk.sizeBytes)
-        let question = "This deletes \(name), \(size) on \(disk.remote.url), for all machines. Type its name: "
-        Array(question.utf8).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        let question: Shown = "This deletes \(name), \(size) on \(disk.remote.url), for all machines. Type its name: "
+        Array(question.text.utf8).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
         guard readLine() == name else {
             throw Complaint(sentence: "That is not \(name); nothing was changed.", status: .refused)
         }

@@ -116,7 +116,7 @@ struct Configure: ParsableCommand {
             let later =
                 credentials != nil && status.image != nil ? "; the credentials count from the next attach on" : ""
             return "configured \(status.name): durability \(status.durability.rawValue), upload interval \(seconds), "
-                + "cache policy \(status.cachePolicy.rawValue)" + later
+                + "cache policy \(status.cachePolicy.rawValue)\(later)"
         }
     }
 }

@@ -1,3 +1,4 @@
+import VDriveClient
 import VDriveProtocol
 
 /// One disk's statistics as a page: sums, rates and latencies.
@@ -12,7 +13,7 @@ struct DiskReport {
 
     var text: String {
         guard let counters = disk.counters, let rates = disk.rates, let latencies = disk.latencies else {
-            return "\(disk.status.name) is \(disk.status.state.rawValue); only an attached disk has statistics"
+            return "\(disk.status.name.plain) is \(disk.status.state.rawValue); only an attached disk has statistics"
         }
         return [sums(counters), self.rates(rates), self.latencies(latencies)].joined(separator: "\n\n")
     }

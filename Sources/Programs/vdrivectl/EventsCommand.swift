@@ -35,7 +35,7 @@ struct Events: ParsableCommand {
             if json {
                 show(notification.params.text + "\n")
             } else if let line = Self.line(notification) {
-                show(line + "\n")
+                show(line.plain + "\n")
             }
         }
     }

@@ -26,7 +26,7 @@ struct Jobs: ParsableCommand {
                     ]
                     table.add(row, colours: [3: Colour(job.state)])
                 }
-                return table.text
+                return Shown(table)
             }
         }
 
@@ -69,7 +69,7 @@ struct Jobs: ParsableCommand {
         private func end(_ job: Job, _ line: inout ProgressLine?) throws {
             line?.end()
             if let error = job.error.flatMap(RPCError.init) { throw ControlError.rpc(error) }
-            if !output.json { print("\(Self.name(job)): \(job.state.rawValue)") }
+            if !output.json { print("\(Self.name(job)): \(job.state.rawValue)".plain) }
         }
 
         private static func name(_ job: Job) -> String { job.disk.map { "\(job.kind) \($0)" } ?? job.kind }

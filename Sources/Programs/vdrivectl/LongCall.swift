@@ -19,14 +19,14 @@ extension ConnectionOptions {
         what: String,
         isBackground: Bool,
         as output: OutputOptions,
-        _ sentence: (Method.Output) -> String
+        _ sentence: (Method.Output) -> Shown
     ) throws {
         var connection = try ControlConnection(path: socket)
         let start = JobsStart.Parameters(method: method.name.rawValue, params: try JSONValue(encoding: parameters))
         let answer = try connection.answer(to: JobsStart.self, start)
         var job = try ControlConnection.decode(JobsStart.self, from: answer)
         guard !isBackground else {
-            print(output.json ? answer.text : job.id)
+            print(output.json ? answer.text : job.id.plain)
             return
         }
         var line = output.json ? nil : ProgressLine(what: what, style: .standardError)
@@ -43,6 +43,6 @@ extension ConnectionOptions {
         line?.end()
         if let error = job.error.flatMap(RPCError.init) { throw ControlError.rpc(error) }
         let result = job.result ?? .null
-        print(output.json ? result.text : sentence(try ControlConnection.decode(method, from: result)))
+        print(output.json ? result.text : sentence(try ControlConnection.decode(method, from: result)).text)
     }
 }

@@ -51,7 +51,8 @@ struct VDriveCtl: ParsableCommand {
         default:
             // Help and version end well; everything else that the parser throws is a wrong command line.
             guard exitCode(for: error) == .success else {
-                printError(fullMessage(for: error))
+                // It quotes the command line, perhaps with names that a shell has put into it.
+                printError(fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false))
                 Glibc.exit(ExitStatus.usage.rawValue)
             }
             exit(withError: error)
@@ -59,11 +60,12 @@ struct VDriveCtl: ParsableCommand {
     }
 
     private static func complain(_ sentence: String) {
-        printError("vdrivectl: \(sentence)")
+        printError(["vdrivectl: \(sentence)"])
     }
 
-    private static func printError(_ line: String) {
-        Array((line + "\n").utf8).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    private static func printError(_ lines: [some StringProtocol]) {
+        let text = lines.map { String($0).plain + "\n" }.joined()
+        Array(text.utf8).withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 }
 

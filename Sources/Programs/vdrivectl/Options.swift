@@ -19,11 +19,11 @@ struct ConnectionOptions: ParsableArguments {
         _ method: Method.Type,
         _ parameters: Method.Parameters,
         as output: OutputOptions,
-        _ sentence: (Method.Output) -> String
+        _ sentence: (Method.Output) -> Shown
     ) throws {
         var connection = try ControlConnection(path: socket)
         let answer = try connection.answer(to: method, parameters)
-        print(output.json ? answer.text : sentence(try ControlConnection.decode(method, from: answer)))
+        print(output.json ? answer.text : sentence(try ControlConnection.decode(method, from: answer)).text)
     }
 }
 
@@ -54,9 +54,11 @@ func credentialsReference(_ text: String?) throws -> String? {
 
 /// A path as the daemon needs it: it has another working directory.
 func absolute(_ path: String?) throws -> String? {
-    guard let path, !path.hasPrefix("/") else { return path }
+    // As bytes: where a name begins with an accent, Swift takes that and the slash before it for one character.
+    let slash = UInt8(ascii: "/")
+    guard let path, path.utf8.first != slash else { return path }
     guard !path.isEmpty, let folder = getcwd(nil, 0) else { throw Complaint(sentence: "A path is empty; give one.") }
     defer { free(folder) }
-    let parts = path.split(separator: "/").filter { $0 != "." }
+    let parts = path.utf8.split(separator: slash).map { String(decoding: $0, as: UTF8.self) }.filter { $0 != "." }
     return "\(String(cString: folder))/\(parts.joined(separator: "/"))"
 }

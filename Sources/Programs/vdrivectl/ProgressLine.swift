@@ -1,4 +1,5 @@
 import Glibc
+import VDriveClient
 import VDriveProtocol
 
 /// Shows on standard error how far a job has come: a bar in place on a terminal, a line now and then elsewhere.
@@ -19,7 +20,7 @@ struct ProgressLine {
 
     /// - Parameter what: the job in two words, such as `sync films`.
     init(what: String, style: Style) {
-        self.what = what
+        self.what = what.plain
         self.style = style
     }
 
@@ -58,7 +59,7 @@ struct ProgressLine {
     private func words(_ progress: JobProgress) -> String {
         guard let total = progress.total, total > 0 else {
             let done = progress.done > 0 ? ", \(amount(progress.done, progress.unit))" : ""
-            return "\(what): \(progress.phase ?? "running")\(done)"
+            return "\(what): \((progress.phase ?? "running").plain)\(done)"
         }
         return "\(what): \(figures(progress))"
     }

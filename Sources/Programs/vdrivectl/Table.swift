@@ -1,4 +1,6 @@
-/// Text in columns, as wide as their widest cell.
+import VDriveClient
+
+/// Text in columns, as wide as their widest cell. What is in a cell is made plain.
 struct Table {
     private struct Cell {
         let text: String
@@ -16,7 +18,7 @@ struct Table {
 
     /// - Parameter colours: of some cells, by their column.
     mutating func add(_ row: [String], colours: [Int: Colour?] = [:]) {
-        rows.append(row.enumerated().map { Cell(text: $1, colour: colours[$0] ?? nil) })
+        rows.append(row.enumerated().map { Cell(text: $1.plain, colour: colours[$0] ?? nil) })
     }
 
     /// The lines, without spaces at their ends.

@@ -29,9 +29,9 @@ struct Upload: ParsableCommand {
             )
         }
 
-        private static func text(_ queue: UploadQueueOf.Output) -> String {
+        private static func text(_ queue: UploadQueueOf.Output) -> Shown {
             let paused = queue.paused ? ", paused" : ""
-            var lines = [
+            var lines: [Shown] = [
                 "\(queue.name): \(ByteSize.text(queue.dirtyBytes)) to upload in \(count(queue.totalChunks))\(paused)"
             ]
             if let epoch = queue.epoch {
@@ -41,7 +41,7 @@ struct Upload: ParsableCommand {
                         + "\(queue.uploadingChunks) on the way"
                 )
             }
-            guard !queue.chunks.isEmpty else { return lines.joined(separator: "\n") }
+            guard !queue.chunks.isEmpty else { return Shown(lines: lines) }
             var table = Table(columns: columns, style: .standardOutput)
             for chunk in queue.chunks {
                 table.add([
@@ -49,11 +49,11 @@ struct Upload: ParsableCommand {
                     chunk.ageSeconds.map(seconds) ?? "-", "\(chunk.retries)",
                 ])
             }
-            lines.append(table.text)
+            lines.append(Shown(table))
             if queue.totalChunks > queue.chunks.count {
                 lines.append("and \(queue.totalChunks - queue.chunks.count) more")
             }
-            return lines.joined(separator: "\n")
+            return Shown(lines: lines)
         }
 
         private static func count(_ chunks: Int) -> String { "\(chunks) \(chunks == 1 ? "chunk" : "chunks")" }

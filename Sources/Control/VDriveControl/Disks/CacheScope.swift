@@ -41,6 +41,13 @@ extension DiskRegistry {
         return CacheScope(name: name, attached: attached, part: .ranges(ranges))
     }
 
+    /// Finds out what a job's target means, and tells the job its disk: paths do not name it.
+    func scope(_ target: CacheTarget, _ job: JobHandle) throws(RPCError) -> CacheScope {
+        let scope = try scope(target)
+        job.belong(to: scope.name.text)
+        return scope
+    }
+
     private static func ranges(
         _ target: CacheTarget,
         _ geometry: DiskGeometry
@@ -51,7 +58,8 @@ extension DiskRegistry {
             if let beyond = chunks.first(where: { $0 >= count }) {
                 throw RPCError(.invalidParams, "There is no chunk \(beyond); the disk has \(count).")
             }
-            return chunks.map { chunk in
+            var seen: Set<UInt64> = []
+            return chunks.filter { seen.insert($0).inserted }.map { chunk in
                 let start = geometry.offset(of: ChunkIndex(chunk))
                 return start..<start + UInt64(geometry.chunkBytes)
             }
@@ -77,6 +85,8 @@ extension DiskRegistry {
                 )
             }
             found = (name, attached, volume)
+            // Named twice, also by links that a client has followed, it is meant once.
+            if targets.contains(where: { $0.path.isSamePath(as: path) }) { continue }
             targets.append(
                 PathQuestion.Target(
                     path: path,
@@ -91,7 +101,7 @@ extension DiskRegistry {
 
     /// Without empty parts, dots and a slash at the end.
     private static func plain(_ path: String) -> String {
-        "/" + path.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+        "/" + path.pathParts.filter { $0 != "." }.joined(separator: "/")
     }
 
     /// The mounted disk that a path lies on, going by its name alone: looking at it may wait for the disk.
@@ -118,9 +128,9 @@ extension DiskRegistry {
 extension PathAsker {
     /// A path as it is within the filesystem, beginning with a slash; nil when it does not lie there.
     func relative(_ path: String) -> String? {
-        if path == mountPoint { return "/" }
-        let prefix = mountPoint == "/" ? "/" : mountPoint + "/"
-        return path.hasPrefix(prefix) ? "/" + path.dropFirst(prefix.count) : nil
+        if path.isSamePath(as: mountPoint) { return "/" }
+        guard path.isBelow(mountPoint) else { return nil }
+        return mountPoint == "/" ? path : String(decoding: path.utf8.dropFirst(mountPoint.utf8.count), as: UTF8.self)
     }
 
     /// The way back.
@@ -136,6 +146,8 @@ extension RPCError {
             switch failure.kind {
             case .notFound: .notFound
             case .unsuitable: .invalidParams
+            case .forbidden: .fixConfiguration
+            case .unreadable: .retry
             case .busy: .busy
             case .failed: .internal
             }

@@ -117,7 +117,8 @@ extension CacheSteering {
         case .ranges(let ranges):
             count = try await cut(rules, by: ranges)
         case .files(let targets, let asker):
-            let isRecursive = target.recursive == true
+            // A disk's name, with metadata, stands for all of its files.
+            let isRecursive = target.recursive == true || target.name != nil
             let leaving = rules.filter { rule in
                 targets.contains { asker.matches(rule, $0, isRecursive: isRecursive) }
             }
@@ -218,7 +219,7 @@ extension PathAsker {
         guard case .path(let path, _, let hasMetadata) = rule.target, let asked = relative(target.path),
             hasMetadata || !target.isMetadata
         else { return false }
-        return path == asked || (isRecursive && (asked == "/" || path.hasPrefix(asked + "/")))
+        return path.isSamePath(as: asked) || (isRecursive && (asked == "/" || path.isBelow(asked)))
     }
 
     /// The folder by whose rule a target's content, or its metadata, is pinned; nil when it is not.
@@ -226,7 +227,7 @@ extension PathAsker {
         guard case .path(let path, isRecursive: true, let hasMetadata) = rule.target else { return nil }
         let isAbove = targets.contains { target in
             guard target.isMetadata == hasMetadata, let asked = relative(target.path) else { return false }
-            return path == "/" || asked.hasPrefix(path + "/")
+            return path == "/" || asked.isBelow(path)
         }
         return isAbove ? absolute(path) : nil
     }

@@ -108,6 +108,21 @@ struct CacheSteering: Sendable {
         }
     }
 
+    /// Drops all that is clean and not pinned.
+    ///
+    /// - Returns: bytes dropped.
+    func evictAll(_ job: JobHandle) async throws(RPCError) -> UInt64 {
+        job.report(phase: "dropping what is clean", done: 0, .bytes)
+        let disk = disk
+        return try await steer(job) { () async throws(RPCError) in
+            do throws(DiskError) {
+                return try await disk.evict(wait: false) { job.report(done: $0, of: $1) }
+            } catch {
+                throw RPCError(error)
+            }
+        }
+    }
+
     // MARK: Lists
 
     func list(_ params: CacheList.Parameters) async throws(RPCError) -> CacheList.Output {

@@ -1,6 +1,8 @@
 import Logging
 import VDriveEngine
 import VDriveFuse
+import VDriveHost
+import VDriveModel
 package import VDriveProtocol
 import VDriveStore
 
@@ -38,11 +40,10 @@ extension DiskRegistry {
                 "With the filesystem none there is nothing to mount; leave out the mount point, or choose ext4 or xfs."
             )
         }
-        let mountPoint = params.mountPoint ?? configuration.mountPoint ?? "/mnt/\(configuration.name)"
         return AttachSequence.Plan(
             configuration: configuration,
             filesystem: filesystem,
-            mountPoint: mountPoint.count > 1 && mountPoint.hasSuffix("/") ? String(mountPoint.dropLast()) : mountPoint,
+            mountPoint: try Self.mountPoint(params.mountPoint, configuration),
             intent: AttachIntent(
                 takesOver: params.takeover ?? false,
                 discardsLocal: params.discardLocal ?? false
@@ -50,6 +51,15 @@ extension DiskRegistry {
             isReadOnly: isReadOnly,
             keepLocalAs: keepLocalAs
         )
+    }
+
+    /// The one text by which a mount point is known from here on: paths are found by it, letter by letter.
+    ///
+    /// - Parameter given: nil for the one that the disk had last.
+    /// - Throws: when it is no absolute path.
+    static func mountPoint(_ given: String?, _ configuration: DiskConfiguration) throws(RPCError) -> String {
+        let text = given ?? configuration.mountPoint ?? "/mnt/\(configuration.name)"
+        do throws(HostError) { return try MountPoint(text).path } catch { throw RPCError(error) }
     }
 
     /// - Parameter explicit: what a user asked for by name; nil at the daemon's start.
@@ -168,7 +178,7 @@ extension DiskRegistry {
             throw RPCError(.refused, "The disk \(name) is attached, with its local changes; detach it first.")
         }
         let fitsFilesystem = params.filesystem == nil || params.filesystem == attached.filesystem
-        let fitsMount = params.mountPoint == nil || plan.mountPoint == attached.volume?.mountPoint
+        let fitsMount = params.mountPoint == nil || attached.volume?.mountPoint.isSamePath(as: plan.mountPoint) == true
         let fitsAccess = params.readOnly == nil || params.readOnly == snapshot.isReadOnly
         guard fitsFilesystem, fitsMount, fitsAccess else {
             var place = attached.volume.map { "at \($0.mountPoint) as \($0.filesystem.rawValue)" } ?? "as a bare image"

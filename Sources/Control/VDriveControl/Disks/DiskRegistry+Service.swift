@@ -43,13 +43,13 @@ extension DiskRegistry {
             guard !isStopping, let entry = entries[name], entry.configuration.isAttachedAtStart,
                 case .detached = entry.phase
             else { return }
-            let plan = AttachSequence.Plan(
-                configuration: entry.configuration,
-                filesystem: entry.configuration.filesystem,
-                mountPoint: entry.configuration.mountPoint ?? "/mnt/\(name)",
-                isReadOnly: entry.configuration.isReadOnly
-            )
             do throws(RPCError) {
+                let plan = AttachSequence.Plan(
+                    configuration: entry.configuration,
+                    filesystem: entry.configuration.filesystem,
+                    mountPoint: try Self.mountPoint(nil, entry.configuration),
+                    isReadOnly: entry.configuration.isReadOnly
+                )
                 return try await jobs.track(.diskAttach, disk: name.text) { (job) throws(RPCError) in
                     try await self.attach(plan, explicit: nil, job)
                 }

@@ -232,14 +232,9 @@ package actor DiskRegistry: Service, CustomStringConvertible {
     /// - Parameter wait: uploads what is dirty first, and drops it too.
     /// - Returns: bytes dropped.
     package func evict(_ name: DiskName, wait: Bool, _ job: JobHandle) async throws(RPCError) -> UInt64 {
-        let disk = try attachedDisk(name)
-        if wait { try await sync(disk, job) }
-        job.report(phase: "dropping what is clean")
-        do throws(DiskError) {
-            return try await disk.evict(wait: false)
-        } catch {
-            throw RPCError(error)
-        }
+        let attached = try attached(name)
+        if wait { try await sync(attached.disk, job) }
+        return try await CacheSteering(scope: CacheScope(name: name, attached: attached, part: .whole)).evictAll(job)
     }
 
     /// Waits for the uploads, as a job that may be cancelled: they go on all the same.

@@ -237,7 +237,7 @@ extension FilesystemChoice {
 }
 
 extension RPCError {
-    fileprivate init(_ error: HostError) {
+    init(_ error: HostError) {
         let code: ErrorCode =
             switch error.kind {
             case .busy: .busy

@@ -1,4 +1,5 @@
 import Linux
+import VDriveModel
 import VDriveProtocol
 
 /// Keeps what a disk is made of off the disks themselves: a cache that needs the disk in order to serve the disk waits
@@ -40,7 +41,7 @@ struct PlaceCheck: Sendable {
     }
 
     private static func isInside(_ path: String, _ folder: String) -> Bool {
-        path == folder || path.hasPrefix(folder.hasSuffix("/") ? folder : folder + "/")
+        path.isSamePath(as: folder) || path.isBelow(folder)
     }
 
     /// The longest part of a path that is there.

@@ -20,6 +20,9 @@ package struct JobHandle: Sendable {
         registry.report(id, JobTable.Report(phase: phase, done: done, total: total, unit: unit))
     }
 
+    /// Tells the disk that the job is about, once it is known; from then on its events are that disk's.
+    package func belong(to disk: String) { registry.belong(id, to: disk) }
+
     /// Whether somebody has asked the job to end.
     package var isAsked: Bool { registry.isAsked(id) }
 

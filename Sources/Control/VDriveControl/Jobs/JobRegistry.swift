@@ -172,6 +172,13 @@ package final class JobRegistry: Service, CustomStringConvertible {
         }
     }
 
+    func belong(_ id: String, to disk: String) {
+        change { state in
+            guard let job = state.table.belong(id, to: disk) else { return }
+            events.publish(.jobProgress(job), disk: job.disk)
+        }
+    }
+
     func isAsked(_ id: String) -> Bool { state.withLock { $0.table.isAsked(id) } }
 
     /// - Parameter canceller: finished when somebody asks the job to end.

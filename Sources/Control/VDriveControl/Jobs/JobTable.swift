@@ -80,6 +80,17 @@ package struct JobTable: Sendable {
         return job
     }
 
+    /// Notes the disk that a job is about, where its parameters did not name it.
+    ///
+    /// - Returns: the job, when this is news.
+    package mutating func belong(_ id: String, to disk: String) -> Job? {
+        guard var record = records[id], record.job.state == .running, record.job.disk != disk else { return nil }
+        record.job.disk = disk
+        record.job.revision += 1
+        records[id] = record
+        return record.job
+    }
+
     /// What a job's body tells of its progress; what is nil stays as it is.
     package struct Report: Sendable {
         package var phase: String?

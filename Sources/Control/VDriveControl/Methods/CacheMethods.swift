@@ -8,16 +8,16 @@ package enum CacheMethods {
             try await CacheSteering(scope: try await registry.scope(params.target)).list(params)
         }
         table.add(CachePrefetch.self, in: jobs) { (params, job) throws(RPCError) in
-            try await CacheSteering(scope: try await registry.scope(params.target)).prefetch(job)
+            try await CacheSteering(scope: try await registry.scope(params.target, job)).prefetch(job)
         }
         table.add(CacheEvict.self, in: jobs) { (params, job) throws(RPCError) in
-            let scope = try await registry.scope(params.target)
+            let scope = try await registry.scope(params.target, job)
             guard case .whole = scope.part else { return try await CacheSteering(scope: scope).evict(job) }
             let bytes = try await registry.evict(scope.name, wait: params.wait ?? false, job)
             return CacheEvict.Output(evictedBytes: bytes)
         }
         table.add(CachePin.self, in: jobs) { (params, job) throws(RPCError) in
-            try await CacheSteering(scope: try await registry.scope(params.target)).pin(
+            try await CacheSteering(scope: try await registry.scope(params.target, job)).pin(
                 waits: params.wait ?? false,
                 job
             )

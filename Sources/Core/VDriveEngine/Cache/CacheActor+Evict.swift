@@ -70,68 +70,113 @@ extension CacheActor {
         }
     }
 
-    /// Drops everything that is clean and not pinned.
+    // MARK: All of it
+
+    /// Drops what is clean and not pinned now. What comes in meanwhile stays, so that it ends whatever is read.
     ///
+    /// - Parameter progress: gets the bytes done so far, and of how many, one call at a time.
     /// - Returns: bytes given back.
-    func evictAll() async -> UInt64 {
-        var pages = 0
-        while true {
-            let freed = await evict(pages: .max)
-            if freed == 0 { break }
-            pages += freed
+    /// - Throws: `busy` when cancelled; when LMDB takes no change. What has left until then is gone.
+    func evictAll(progress: @Sendable (UInt64, UInt64) async -> Void) async throws(DiskError) -> UInt64 {
+        var chosen: [ChunkIndex] = []
+        while let chunk = policy.next(lastAccess: { lastAccess($0) }, takeUses: { takeUses($0) }) {
+            chosen.append(chunk)
         }
-        wakeRoomWaiters()
-        return UInt64(pages * DiskGeometry.pageBytes)
+        // They may be chosen until their step comes. In the policy's order, for what it remembers of them.
+        putBack(chosen)
+        chosen += unverified.filter { pins.pages(of: $0) == nil }
+        let leaving = chosen.map { chunk in
+            (chunk, pages: unverified.contains(chunk) ? geometry.pagesPerChunk : loosePages(chunk) ?? 0)
+        }
+        let pageBytes = UInt64(DiskGeometry.pageBytes)
+        let total = leaving.reduce(0) { $0 + UInt64($1.pages) * pageBytes }
+        var result = EvictedRanges()
+        var done: UInt64 = 0
+        await progress(done, total)
+        for start in stride(from: 0, to: leaving.count, by: EngineLimits.evictionChunksMax) {
+            if Task.isCancelled { throw Self.evictionCancelled }
+            let step = leaving[start..<min(start + EngineLimits.evictionChunksMax, leaving.count)]
+            try await evict(step.map(\.0), &result) { chunk, _ in looseAndClean(chunk) }
+            wakeRoomWaiters()
+            done += step.reduce(0) { $0 + UInt64($1.pages) * pageBytes }
+            await progress(done, total)
+        }
+        return result.evictedBytes
     }
+
+    /// What of a locked chunk may go; nil where that is nothing.
+    private func looseAndClean(_ chunk: ChunkIndex) -> Leaving? {
+        if unverified.contains(chunk) {
+            // What goes in any case need not be checked first.
+            return pins.pages(of: chunk) == nil ? Leaving(chunk: chunk, pages: nil) : nil
+        }
+        let word = plane.table.load(chunk)
+        guard word.isResident, !word.isDirty, loosePages(chunk) != nil else { return nil }
+        return loosePart(of: chunk, word)
+    }
+
+    static let evictionCancelled = DiskError(.busy, "The eviction was cancelled.")
 
     // MARK: By range
 
-    /// Drops the pages that lie whole in parts of chunks, unless they are dirty or pinned.
+    /// Drops pages, unless they are dirty or pinned: by one commit, except of chunks that somebody works with.
     ///
-    /// - Parameter parts: of different chunks.
-    /// - Throws: when LMDB takes no change, or a chunk that an unclean stop left cannot be checked.
-    func evict(_ parts: [ChunkPart]) async throws(DiskError) -> EvictedRanges {
+    /// - Parameter wanted: pages of chunks, in the cache or not.
+    /// - Throws: when LMDB takes no change, or a chunk that an unclean stop left cannot be checked. Nothing stays
+    ///   locked.
+    func evict(_ wanted: [ChunkIndex: PageSet]) async throws(DiskError) -> EvictedRanges {
+        let chunks = wanted.keys.sorted()
+        // All of them before the first lock: a check may fail, and takes its chunk's lock itself.
+        for chunk in chunks where unverified.contains(chunk) { try await verify(chunk) }
         var result = EvictedRanges()
-        var batch: [Leaving] = []
-        var busy: [ChunkPart] = []
-        for part in parts {
-            if unverified.contains(part.chunk) { try await verify(part.chunk) }
-            // Who holds locks must not wait for another.
-            guard locks.tryAcquire(part.chunk) else {
-                busy.append(part)
-                continue
-            }
-            if let leaving = evictable(part, &result) { batch.append(leaving) } else { unlock(part.chunk) }
+        try await evict(chunks, &result) { chunk, result in
+            evictable(chunk, wanted[chunk]!, &result)
         }
-        try await evictLocked(batch, &result)
-        for part in busy {
-            await lock(part.chunk)
-            if let leaving = evictable(part, &result) {
-                try await evictLocked([leaving], &result)
-            } else {
-                unlock(part.chunk)
-            }
-        }
-        await recount()
         return result
     }
 
-    /// What of a locked chunk may go; what stays is counted.
-    private func evictable(_ part: ChunkPart, _ result: inout EvictedRanges) -> Leaving? {
-        let word = plane.table.load(part.chunk)
+    /// - Parameter choose: what of a locked chunk leaves.
+    private func evict(
+        _ chunks: [ChunkIndex],
+        _ result: inout EvictedRanges,
+        _ choose: (ChunkIndex, inout EvictedRanges) -> Leaving?
+    ) async throws(DiskError) {
+        var batch: [Leaving] = []
+        var busy: [ChunkIndex] = []
+        for chunk in chunks {
+            // Who holds locks must not wait for another.
+            guard locks.tryAcquire(chunk) else {
+                busy.append(chunk)
+                continue
+            }
+            if let leaving = choose(chunk, &result) { batch.append(leaving) } else { unlock(chunk) }
+        }
+        try await evictLocked(batch, &result)
+        for chunk in busy {
+            await lock(chunk)
+            if let leaving = choose(chunk, &result) {
+                try await evictLocked([leaving], &result)
+            } else {
+                unlock(chunk)
+            }
+        }
+        await recount()
+    }
+
+    /// What of pages of a locked chunk may go; what stays is counted.
+    private func evictable(_ chunk: ChunkIndex, _ wanted: PageSet, _ result: inout EvictedRanges) -> Leaving? {
+        let word = plane.table.load(chunk)
         guard word.isResident else { return nil }
         let present = presentPages(word)
-        var wanted = PageSet(pageCount: geometry.pagesPerChunk)
-        wanted.insert(geometry.pages(coveredBy: part.bytes))
-        wanted = wanted.intersection(present)
+        let wanted = wanted.intersection(present)
         if word.isDirty {
             result.dirtyBytes += UInt64(wanted.count * DiskGeometry.pageBytes)
             return nil
         }
-        let loose = pins.pages(of: part.chunk).map { wanted.subtracting($0) } ?? wanted
+        let loose = pins.pages(of: chunk).map { wanted.subtracting($0) } ?? wanted
         result.pinnedBytes += UInt64((wanted.count - loose.count) * DiskGeometry.pageBytes)
         if loose.isEmpty { return nil }
-        return Leaving(chunk: part.chunk, pages: loose == present ? nil : loose)
+        return Leaving(chunk: chunk, pages: loose == present ? nil : loose)
     }
 
     /// Unlocks the chunks in the end.
@@ -146,6 +191,7 @@ extension CacheActor {
         let bytes = batch.reduce(0) { $0 + UInt64(count(of: $1) * DiskGeometry.pageBytes) }
         do throws(DiskError) {
             try await forgetAndPunch(batch)
+            unverified.subtract(batch.map(\.chunk))
             result.evictedBytes += bytes
             plane.counters.noteEviction(chunks: batch.count, bytes: Int(bytes))
         } catch {

@@ -39,7 +39,9 @@ extension CacheActor {
 
     /// How many pages leave with it.
     func count(of leaving: Leaving) -> Int {
-        leaving.pages?.count ?? presentCount(plane.table.load(leaving.chunk))
+        if let pages = leaving.pages { return pages.count }
+        return unverified.contains(leaving.chunk)
+            ? geometry.pagesPerChunk : presentCount(plane.table.load(leaving.chunk))
     }
 
     private func presentCount(_ word: ChunkWord) -> Int {

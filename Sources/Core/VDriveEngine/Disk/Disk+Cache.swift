@@ -123,22 +123,34 @@ extension Disk {
     ) async throws(DiskError) -> EvictedRanges {
         try await sync()
         var result = EvictedRanges()
+        // Each step is a durable commit, and many small files may lie in one chunk: so the pages of many ranges go
+        // together.
+        var step: [ChunkIndex: PageSet] = [:]
         var done: UInt64 = 0
         for range in ranges {
             let range = range.clamped(to: 0..<geometry.diskBytes)
             var walk = DataWalk(range, in: cache)
-            while true {
-                if Task.isCancelled { throw DiskError(.busy, "The eviction was cancelled.") }
-                let batch = try await walk.nextBatch()
-                guard let last = batch.last else { break }
-                result.add(try await cache.evict(batch))
-                let end = geometry.offset(of: last.chunk) + UInt64(last.bytes.upperBound)
-                await progress(done + end - range.lowerBound)
+            while let part = try await walk.next() {
+                if step.count == EngineLimits.evictionChunksMax, step[part.chunk] == nil {
+                    result.add(try await evict(step))
+                    step = [:]
+                    let here = geometry.offset(of: part.chunk) + UInt64(part.bytes.lowerBound)
+                    await progress(done + here - range.lowerBound)
+                }
+                let pages = geometry.pages(coveredBy: part.bytes)
+                step[part.chunk, default: PageSet(pageCount: geometry.pagesPerChunk)].insert(pages)
             }
             done += UInt64(range.count)
-            await progress(done)
+            if Task.isCancelled { throw CacheActor.evictionCancelled }
         }
+        result.add(try await evict(step))
+        await progress(done)
         return result
+    }
+
+    private func evict(_ step: [ChunkIndex: PageSet]) async throws(DiskError) -> EvictedRanges {
+        if Task.isCancelled { throw CacheActor.evictionCancelled }
+        return try await cache.evict(step)
     }
 
     // MARK: Limits

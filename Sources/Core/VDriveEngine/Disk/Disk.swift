@@ -233,11 +233,17 @@ package final class Disk: Sendable {
 
     /// Drops cached data that is clean and not pinned.
     ///
-    /// - Parameter wait: uploads what is dirty first, so that it is dropped too.
+    /// - Parameters:
+    ///   - wait: uploads what is dirty first, so that it is dropped too.
+    ///   - progress: gets the bytes done so far, and of how many, one call at a time.
     /// - Returns: bytes given back.
-    package func evict(wait: Bool) async throws(DiskError) -> UInt64 {
+    /// - Throws: `busy` when cancelled; what `sync` throws; when nothing can be recorded. What has left is gone.
+    package func evict(
+        wait: Bool,
+        progress: @Sendable (UInt64, UInt64) async -> Void = { _, _ in }
+    ) async throws(DiskError) -> UInt64 {
         if wait { try await sync() }
-        return await cache.evictAll()
+        return try await cache.evictAll(progress: progress)
     }
 
     /// What the disk is doing, from memory: nothing of it waits.

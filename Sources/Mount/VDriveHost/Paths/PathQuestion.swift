@@ -132,6 +132,10 @@ package enum PathAnswer: Codable, Sendable {
             case notFound
             /// It is another filesystem's, or not of the right kind.
             case unsuitable
+            /// The daemon's rights do not suffice.
+            case forbidden
+            /// The disk has answered with an error, as it does when its remote is away.
+            case unreadable
             /// It was ended from outside.
             case busy
             case failed

@@ -85,7 +85,7 @@ package final class PathResolver {
         let path: String
         let status: FileStatus
         /// What is mounted below it.
-        let mounts: Set<String>
+        let mounts: Set<[UInt8]>
     }
 
     private func open(_ path: String, on device: UInt64) throws(PathAnswer.Failure) -> Root {
@@ -98,7 +98,7 @@ package final class PathResolver {
             let file = try OpenFile.open(real, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
             guard try file.status().device == device else { throw Errno.improperLink }
             let table = try? MountTable.current()
-            let mounts = (table?.entries(below: real) ?? []).map(\.path)
+            let mounts = (table?.entries(below: real) ?? []).map { Array($0.path.utf8) }
             return Root(file: file, path: real, status: status, mounts: Set(mounts))
         } catch .improperLink {
             throw PathAnswer.Failure(
@@ -107,10 +107,25 @@ package final class PathResolver {
             )
         } catch .invalidArgument {
             throw PathAnswer.Failure(kind: .unsuitable, message: "\(path) is neither a file nor a directory.")
-        } catch .noSuchFileOrDirectory {
-            throw PathAnswer.Failure(kind: .notFound, message: "There is no \(path).")
         } catch {
-            throw PathAnswer.Failure(kind: .failed, message: "\(path) cannot be opened: \(error).")
+            throw Self.failure(path, error)
+        }
+    }
+
+    /// Why a path cannot be opened.
+    private static func failure(_ path: String, _ error: Errno) -> PathAnswer.Failure {
+        switch error {
+        // Also when a folder on the way has become a file, or no name can be so long.
+        case .noSuchFileOrDirectory, .notDirectory, .nameTooLong:
+            PathAnswer.Failure(kind: .notFound, message: "There is no \(path).")
+        case .tooManySymbolicLinks:
+            PathAnswer.Failure(kind: .unsuitable, message: "\(path) leads through too many links.")
+        case .permissionDenied, .notPermitted:
+            PathAnswer.Failure(kind: .forbidden, message: "The daemon may not open \(path): \(error).")
+        case .ioError, .timedOut:
+            PathAnswer.Failure(kind: .unreadable, message: "\(path) cannot be read now: \(error).")
+        default:
+            PathAnswer.Failure(kind: .failed, message: "\(path) cannot be opened: \(error).")
         }
     }
 
@@ -144,7 +159,8 @@ package final class PathResolver {
             }
         }
         var gathering = Gathering(summary: PathAnswer.Summary())
-        let metadata = target.isMetadata ? try metadata(of: root, isWhole: root.path == question.mountPoint) : nil
+        let isWhole = root.path.utf8.elementsEqual(question.mountPoint.utf8)
+        let metadata = target.isMetadata ? try metadata(of: root, isWhole: isWhole) : nil
         if let metadata { gathering.add(metadata.fixed) }
         try add(root, to: &gathering, metadata)
         let ranges = gathering.ranges.merged()

@@ -30,7 +30,7 @@ final class TreeWalk {
     private let device: UInt64
     private let isRecursive: Bool
     /// What is mounted below the root.
-    private let mounts: Set<String>
+    private let mounts: Set<[UInt8]>
     private var levels: [Level] = []
     /// The directory found last, which is entered next.
     private var pending: Item?
@@ -42,8 +42,8 @@ final class TreeWalk {
     /// - Parameters:
     ///   - root: a directory.
     ///   - path: the root's, without a slash at its end unless it is all.
-    ///   - mounts: the paths of all mounts below the root.
-    init(_ root: OpenFile, path: String, isRecursive: Bool, mounts: Set<String>) throws(Errno) {
+    ///   - mounts: the paths of all mounts below the root, as bytes: names that look alike are different ones.
+    init(_ root: OpenFile, path: String, isRecursive: Bool, mounts: Set<[UInt8]>) throws(Errno) {
         device = try root.status().device
         self.isRecursive = isRecursive
         self.mounts = mounts
@@ -76,7 +76,7 @@ final class TreeWalk {
             if error != .noSuchFileOrDirectory { note(path, isDirectory: false, error) }
             return nil
         }
-        guard status.device == device, !mounts.contains(path) else { return nil }
+        guard status.device == device, mounts.isEmpty || !mounts.contains(Array(path.utf8)) else { return nil }
         let item = Item(path: path, name: entry.name, status: status, directory: level.stream)
         if status.kind == .directory, isRecursive { pending = item }
         return item

@@ -46,9 +46,9 @@ struct Doctor: ParsableCommand {
             let word = finding.grade.rawValue
             let grade = style.paint(word, colour(finding.grade)) + String(repeating: " ", count: 9 - word.count)
             let subject = finding.subject + String(repeating: " ", count: width - finding.subject.count + 2)
-            lines.append(grade + subject + finding.text)
+            lines.append(grade + subject + finding.text.plain)
             if let advice = finding.advice {
-                lines.append(String(repeating: " ", count: 9 + width + 2) + "-> " + advice)
+                lines.append(String(repeating: " ", count: 9 + width + 2) + "-> " + advice.plain)
             }
         }
         lines.append("")
