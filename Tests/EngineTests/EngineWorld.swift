@@ -133,6 +133,11 @@ final class EngineWorld: Sendable {
         try Directory.removeTree(folder + "/state")
     }
 
+    /// Whether it was told that writers wait for room.
+    var isUnderPressure: Bool {
+        reports.withLock { $0.contains { if case .pressure(true) = $0 { true } else { false } } }
+    }
+
     // MARK: What FUSE threads do
 
     func read(_ offset: UInt64, _ count: Int) async throws -> [UInt8] {

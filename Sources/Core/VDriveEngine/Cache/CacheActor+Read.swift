@@ -53,7 +53,7 @@ extension CacheActor {
             switch purpose {
             case .use:
                 if let broken { throw broken }
-                await waitForSpace(pages: touched.count)
+                try await waitForSpace(pages: touched.count)
             case .read: if let buffer = try await bypass(part) { return .bypassed(buffer) }
             case .readAhead: throw DiskError(.retry, "There is no room to read ahead.")
             case .prefetch:
@@ -180,7 +180,7 @@ extension CacheActor {
         let hasRoom = noFillBefore == nil && reserve(reserved)
         if !hasRoom {
             if purpose == .use {
-                await makeRoom(pages: reserved)
+                try await makeRoom(pages: reserved)
             } else if await !tryRoom(pages: reserved) {
                 return false
             }

@@ -9,8 +9,8 @@ extension CacheActor {
     ///
     /// It never waits for the network, but for an edge page that is not there and for room.
     ///
-    /// - Throws: `DiskError` when the cache's filesystem fails otherwise than by being full, or an edge page cannot be
-    /// had.
+    /// - Throws: `DiskError` when the cache's filesystem fails otherwise than by being full, an edge page cannot be
+    /// had, or there is no room and will be none.
     func write(_ part: ChunkPart, _ buffer: PooledBuffer, from start: Int) async throws(DiskError) {
         let touched = geometry.pages(touchedBy: part.bytes)
         var hasWaited = false
@@ -18,7 +18,7 @@ extension CacheActor {
             if let broken { throw broken }
             if unverified.contains(part.chunk) { try await verify(part.chunk) }
             try await bringInEdges(part, touched)
-            await makeRoom(pages: touched.count)
+            try await makeRoom(pages: touched.count)
             await lock(part.chunk)
             let outcome = await writeLocked(part, touched, buffer, from: start)
             unlock(part.chunk)
@@ -29,16 +29,16 @@ extension CacheActor {
             case .retry: continue
             case .noSpace:
                 hasWaited = true
-                await waitForSpace(pages: touched.count)
-            case .noRoom: await makeRoomForCopy()
+                try await waitForSpace(pages: touched.count)
+            case .noRoom: try await makeRoomForCopy()
             case .failed(let error): throw error
             }
         }
     }
 
     /// Waits until a chunk's copy would find room; whoever comes first takes it.
-    private func makeRoomForCopy() async {
-        await makeRoom(pages: geometry.pagesPerChunk)
+    private func makeRoomForCopy() async throws(DiskError) {
+        try await makeRoom(pages: geometry.pagesPerChunk)
         release(pages: geometry.pagesPerChunk, used: 0)
     }
 
@@ -225,8 +225,8 @@ extension CacheActor {
             } catch {
                 // A sealed chunk's copy found no place.
                 switch error.kind {
-                case .outOfSpace: await waitForSpace(pages: covered.count)
-                case .busy: await makeRoomForCopy()
+                case .outOfSpace: try await waitForSpace(pages: covered.count)
+                case .busy: try await makeRoomForCopy()
                 default: throw error
                 }
             }

@@ -104,6 +104,8 @@ actor CacheActor {
     let started = ContinuousClock.now
     /// Why nothing can be written any more; only another attach helps.
     var broken: DiskError?
+    /// The disk ends, or waits for its remote no more: who waits for an upload waits in vain.
+    var hasGivenUpUploads = false
     /// A fill failed: until then reads go around the cache.
     var noFillBefore: ContinuousClock.Instant?
     /// When somebody last found the cache's filesystem full.
