@@ -60,8 +60,20 @@ extension CacheActor {
         // From here to the end nothing else runs. An epoch that was sealed meanwhile has the trim in it: a write that
         // was not answered yet may belong to either.
         for chunk in batch { becomeZeros(chunk) }
-        wantEpochWhenManyDirty()
         return .success(())
+    }
+
+    /// Pages of a closed dirty chunk are zeros without bytes. The chunk is dirty by its word and goes up; its pages are
+    /// not: only pages with bytes are, so that a hit that fills such a hole reserves the room that it takes.
+    func noteZeros(_ chunk: ChunkIndex, _ slot: Int, _ pages: Range<Int>) {
+        var zeros = PageSet(pageCount: geometry.pagesPerChunk)
+        zeros.insert(pages)
+        let dirty = plane.pages.dirty(slot)
+        let left = dirty.subtracting(zeros)
+        plane.pages.setDirty(slot, left)
+        plane.pages.insert(slot, pages, dirty: false)
+        plane.counters.dirtyPages.subtract(dirty.count - left.count, ordering: .relaxed)
+        changed.insert(chunk)
     }
 
     private func becomeZeros(_ chunk: ChunkIndex) {
@@ -78,9 +90,7 @@ extension CacheActor {
             unverified.remove(chunk)
             dirty.insert(chunk)
         }
-        let newlyDirty = plane.pages.insert(slot, 0..<pageCount, dirty: true)
-        plane.counters.dirtyPages.add(newlyDirty, ordering: .relaxed)
-        changed.insert(chunk)
+        noteZeros(chunk, slot, 0..<pageCount)
         trimmed.insert(chunk)
         plane.table.update(chunk) { $0.becoming(.full, dirty: true, slot: slot).closing(false) }
     }

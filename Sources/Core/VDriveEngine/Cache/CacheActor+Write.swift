@@ -248,9 +248,7 @@ extension CacheActor {
         defer { open(chunk) }
         let word = plane.table.load(chunk)
         await punchAbsent(chunk, [covered])
-        let newlyDirty = plane.pages.insert(word.slot, covered, dirty: true)
-        plane.counters.dirtyPages.add(newlyDirty, ordering: .relaxed)
-        changed.insert(chunk)
+        noteZeros(chunk, word.slot, covered)
         if isWhole || plane.pages.hasPresent(word.slot, 0..<geometry.pagesPerChunk) {
             plane.table.update(chunk) { $0.becoming(.full, dirty: true, slot: word.slot) }
         }

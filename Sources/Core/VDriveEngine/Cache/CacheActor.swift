@@ -25,7 +25,8 @@ internal import VDriveModel
 /// 2. `dirty` holds exactly the chunks whose word is dirty; the policy may choose exactly the clean resident ones that
 /// no eviction has chosen already, that are not unverified, and of which not all pages are pinned.
 /// 3. A chunk over an unallocated base has every page present.
-/// 4. `sealed` is empty, or holds chunks of one epoch, all of them dirty.
+/// 4. A dirty page has bytes in the cache file. What a trim made zeros is present and not dirty, in a chunk that is.
+/// 5. `sealed` is empty, or holds chunks of one epoch, all of them dirty.
 ///
 /// Fills, first writes, punches and evictions come here; hits never do.
 actor CacheActor {
