@@ -22,7 +22,11 @@ extension CacheActor {
         }
         let result = await trimLocked(batch)
         for chunk in batch { unlock(chunk) }
-        try result.get()
+        do throws(DiskError) { try result.get() } catch {
+            // One by one they wait for space, as deallocations do.
+            guard error.kind == .outOfSpace else { throw error }
+            others = batch + others
+        }
         let whole = 0..<geometry.chunkBytes
         for chunk in others { try await deallocate(ChunkPart(chunk: chunk, bytes: whole)) }
     }
@@ -31,8 +35,8 @@ extension CacheActor {
         var holes: [Range<UInt64>] = []
         for chunk in batch {
             let word = plane.table.load(chunk)
-            // What is not here has no bytes in the file (invariant 1).
-            guard word.isResident || unverified.contains(chunk) else { continue }
+            // What is not here has no bytes in the file (invariant 1), unless it could not be punched.
+            guard word.isResident || unverified.contains(chunk) || unpunched.contains(chunk) else { continue }
             await close(chunk)
             let start = geometry.offset(of: chunk)
             let end = start + UInt64(geometry.chunkBytes)
@@ -77,6 +81,7 @@ extension CacheActor {
     }
 
     private func becomeZeros(_ chunk: ChunkIndex) {
+        unpunched.remove(chunk)
         let word = plane.table.load(chunk)
         guard word.presence != .hole else { return open(chunk) }
         let pageCount = geometry.pagesPerChunk

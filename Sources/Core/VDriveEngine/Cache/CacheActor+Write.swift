@@ -148,6 +148,8 @@ extension CacheActor {
         }
         var base = BitmapActor.LocalEntry.unknown
         if word.presence == .unknown { base = await bitmap.localEntry(of: chunk) }
+        // From here on absent pages of such a chunk are zeros.
+        if word.presence == .hole || base == .unallocated { try await punchRest(of: chunk) }
         do throws(Errno) {
             let cache = plane.cache
             let offset = geometry.offset(of: chunk)
@@ -247,7 +249,10 @@ extension CacheActor {
         await close(chunk)
         defer { open(chunk) }
         let word = plane.table.load(chunk)
-        await punchAbsent(chunk, [covered])
+        do throws(Errno) { try await punch(chunk, [covered]) } catch {
+            throw writeTrouble(error, "could not be trimmed")
+        }
+        if isWhole { unpunched.remove(chunk) }
         noteZeros(chunk, word.slot, covered)
         if isWhole || plane.pages.hasPresent(word.slot, 0..<geometry.pagesPerChunk) {
             plane.table.update(chunk) { $0.becoming(.full, dirty: true, slot: word.slot) }

@@ -21,7 +21,7 @@ internal import VDriveModel
 ///
 /// Invariants, checked by `checkInvariants`:
 /// 1. A page that is not present has no bytes in the cache file: it reads there as zeros. (Writes that fail are
-/// punched.)
+/// punched.) `unpunched` are the exceptions.
 /// 2. `dirty` holds exactly the chunks whose word is dirty; the policy may choose exactly the clean resident ones that
 /// no eviction has chosen already, that are not unverified, and of which not all pages are pinned.
 /// 3. A chunk over an unallocated base has every page present.
@@ -67,6 +67,8 @@ actor CacheActor {
     var trimmed: Set<ChunkIndex> = []
     /// Clean full chunks that an unclean stop left, to be checked against their hash at the first touch.
     var unverified: Set<ChunkIndex> = []
+    /// Chunks that may have bytes in the cache file where no page is present, because they could not be punched.
+    var unpunched: Set<ChunkIndex> = []
     /// Chunks that LMDB has a record of.
     var recorded: Set<ChunkIndex> = []
     /// Chunks whose record is to be written at the next flush, beside those on the data plane's changed list.

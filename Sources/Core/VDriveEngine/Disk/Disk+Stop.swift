@@ -131,7 +131,7 @@ extension Disk {
 
     private func noteStop(releasing: Bool) async throws(DiskError) {
         // What nobody has looked at since an unclean stop is no truer after a clean one.
-        let isClean = await cache.unverified.isEmpty
+        let isClean = await cache.isSound
         if isReadOnly { return try await bitmap.noteStop(isClean: isClean, isReleased: nil) }
         let hasTerm = await uploads.hasTerm
         let hasDirty = await cache.hasDirty
