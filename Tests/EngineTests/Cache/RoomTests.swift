@@ -1,6 +1,7 @@
 import Linux
 import Synchronization
 import Testing
+import VDriveDataPlane
 import VDriveModel
 import VDriveStore
 
@@ -88,6 +89,29 @@ import VDriveStore
         #expect(try await writer.errno() == .ioError)
         await #expect(throws: Errno.ioError) { try await world.write(0, [1]) }
         try await Outcome { try await world.detach(commit: false, releasing: false) }.end()
+    }
+
+    @Test("deallocations that zero parts of pages need no buffer of those that slow writes hold")
+    func edgesNeedNoBuffer() async throws {
+        let world = try await EngineWorld(chunkBytes: Self.chunkBytes)
+        try await world.attach()
+        try await world.write(0, [UInt8](repeating: 7, count: 1 << 20))
+        try await world.disk.sync()
+        let held = (0..<DataPlaneLimits.requestBuffers).map { _ in world.plane.buffers.lease() }
+        // One for each thread that touches the cache's disk.
+        let punches = (0..<EngineLimits.cacheThreads).map { number in
+            Outcome { try await world.deallocate(UInt64(number * Self.chunkBytes + 100), 20_000) }
+        }
+        for punch in punches { try await punch.end() }
+        // Over a chunk's end: the bytes are put together on such a thread.
+        try await Outcome { _ = try await world.read(UInt64(Self.chunkBytes - 4096), 8192) }.end()
+        for number in 0..<EngineLimits.cacheThreads {
+            let found = try await world.read(UInt64(number * Self.chunkBytes), 24_576)
+            let isRight = found.enumerated().allSatisfy { $1 == ((100..<20_100).contains($0) ? 0 : 7) }
+            #expect(isRight, "chunk \(number)")
+        }
+        withExtendedLifetime(held) {}
+        try await world.detach()
     }
 
     @Test("what a lost disk keeps can be copied though its cache is full, and what is copied is not all in it")

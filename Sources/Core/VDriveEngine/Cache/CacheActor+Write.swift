@@ -11,7 +11,7 @@ extension CacheActor {
     ///
     /// - Throws: `DiskError` when the cache's filesystem fails otherwise than by being full, an edge page cannot be
     /// had, or there is no room and will be none.
-    func write(_ part: ChunkPart, _ buffer: PooledBuffer, from start: Int) async throws(DiskError) {
+    func write(_ part: ChunkPart, _ source: WriteSource) async throws(DiskError) {
         let touched = geometry.pages(touchedBy: part.bytes)
         var hasWaited = false
         while true {
@@ -20,7 +20,7 @@ extension CacheActor {
             try await bringInEdges(part, touched)
             try await makeRoom(pages: touched.count)
             await lock(part.chunk)
-            let outcome = await writeLocked(part, touched, buffer, from: start)
+            let outcome = await writeLocked(part, touched, source)
             unlock(part.chunk)
             switch outcome {
             case .done:
@@ -77,8 +77,7 @@ extension CacheActor {
     private func writeLocked(
         _ part: ChunkPart,
         _ touched: Range<Int>,
-        _ buffer: PooledBuffer,
-        from start: Int
+        _ source: WriteSource
     ) async -> WriteOutcome {
         let chunk = part.chunk
         var used = 0
@@ -98,9 +97,7 @@ extension CacheActor {
         let count = part.bytes.count
         let cache = plane.cache
         do throws(Errno) {
-            try await onDisk { () throws(Errno) in
-                try cache.write(UnsafeRawBufferPointer(rebasing: buffer.memory[start..<start + count]), at: offset)
-            }
+            try await onDisk { () throws(Errno) in try cache.write(source.bytes(count), at: offset) }
         } catch {
             let present = plane.pages.present(word.slot)
             await punchAbsent(chunk, touched.filter { !present.contains($0) }.map { $0..<$0 + 1 })
@@ -269,10 +266,7 @@ extension CacheActor {
             edges.append(covered.upperBound * pageBytes..<part.bytes.upperBound)
         }
         for edge in edges where !edge.isEmpty {
-            let pool = plane.buffers
-            let buffer = await threads.run { pool.lease() }
-            buffer.memory.initializeMemory(as: UInt8.self, repeating: 0)
-            try await write(ChunkPart(chunk: part.chunk, bytes: edge), buffer, from: 0)
+            try await write(ChunkPart(chunk: part.chunk, bytes: edge), .zeros)
         }
     }
 }

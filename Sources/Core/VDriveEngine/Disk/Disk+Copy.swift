@@ -41,7 +41,7 @@ extension Disk {
             case .pinned: try await copy(pinned: part, into: buffer)
             }
             if ChunkCoding.isZero(UnsafeRawBufferPointer(rebasing: buffer.memory[..<pieceBytes])) { continue }
-            try await target.cache.write(part, buffer, from: 0)
+            try await target.cache.write(part, .buffer(buffer, from: 0))
         }
     }
 
