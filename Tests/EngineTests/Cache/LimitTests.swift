@@ -181,6 +181,37 @@ import VDriveTestKit
         try await world.detach()
     }
 
+    @Test("a punch of a chunk that waits for the uploader ends with its capture, where pins leave no room for a copy")
+    func noRoomForCopy() async throws {
+        let store = GateStore(holding: "blocks/")
+        let chunkBytes = 2 << 20
+        let world = try await EngineWorld(store: store, chunkBytes: chunkBytes, cacheBytes: Self.limit)
+        try await world.attach()
+        let pinned = 0..<UInt64(7 << 20)
+        for start in stride(from: 0, to: 7 << 20, by: 1 << 20) {
+            try await world.write(UInt64(start), VerificationTests.noise(1 << 20, seed: UInt64(start)))
+        }
+        try await world.disk.sync()
+        try await world.disk.setPins(PinRuleID(1), [pinned])
+        try await world.disk.prefetch([pinned]) { _ in }
+        store.close()
+        // Four are on their way, the others wait.
+        let chunks = 8..<16
+        for chunk in chunks { try await world.write(UInt64(chunk * chunkBytes), [1, 2, 3]) }
+        let sync = Task { [disk = world.disk] in try await disk.sync() }
+        try await eventually { store.waiting == 4 }
+        let punches = chunks.map { chunk in
+            Outcome { try await world.deallocate(UInt64(chunk * chunkBytes), 4096) }
+        }
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(punches.contains { $0.result == nil }, "there was room for a copy")
+        store.open()
+        for punch in punches { try await punch.end() }
+        try await sync.value
+        for chunk in chunks { #expect(try await world.read(UInt64(chunk * chunkBytes), 4096).allSatisfy { $0 == 0 }) }
+        try await world.detach()
+    }
+
     /// What the status says is what du finds, within two percent.
     private func checkMeasure(_ world: EngineWorld) async throws {
         let output = try await runProgram(["du", "-s", "-B1", world.folder + "/cache"])

@@ -30,16 +30,23 @@ extension CacheActor {
             case .noSpace:
                 hasWaited = true
                 try await waitForSpace(pages: touched.count)
-            case .noRoom: try await makeRoomForCopy()
+            case .noRoom: try await makeRoomForCopy(written: touched.count)
             case .failed(let error): throw error
             }
         }
     }
 
-    /// Waits until a chunk's copy would find room; whoever comes first takes it.
-    private func makeRoomForCopy() async throws(DiskError) {
-        try await makeRoom(pages: geometry.pagesPerChunk)
-        release(pages: geometry.pagesPerChunk, used: 0)
+    /// A turn at making room for a sealed chunk's copy; whoever comes first takes it.
+    ///
+    /// No more than a turn: once the uploader has read the chunk there is nothing to copy, and where much is pinned
+    /// there may never be room for it.
+    ///
+    /// - Parameter written: pages that take room beside the copy.
+    private func makeRoomForCopy(written: Int = 0) async throws(DiskError) {
+        let pages = geometry.pagesPerChunk + written
+        await recount()
+        if plane.counters.freePages.load(ordering: .relaxed) >= pages { return }
+        if await evictOnce(lacking: pages) == 0 { try await waitForUploads() }
     }
 
     private enum WriteOutcome {
