@@ -25,6 +25,9 @@ final class EngineWorld: Sendable {
     let cachePolicy: CachePolicy
     private let state = Mutex<(disk: Disk, task: Task<Void, Never>?)?>(nil)
 
+    /// In memory where there is such a place: what these tests check does not depend on how long an fsync takes.
+    static let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm/" : NSTemporaryDirectory()
+
     /// Makes a disk on the store, unless there is one.
     init(
         store: any ObjectStore = MemoryStore(),
@@ -44,9 +47,7 @@ final class EngineWorld: Sendable {
         self.uploadInterval = uploadInterval
         self.cachePolicy = cachePolicy
         geometry = try DiskGeometry(diskBytes: diskBytes, chunkBytes: chunkBytes)
-        // In memory where there is such a place: what these tests check does not depend on how long an fsync takes.
-        let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm/" : NSTemporaryDirectory()
-        self.folder = folder ?? parent + "vdrive-engine-\(UUID().uuidString)"
+        self.folder = folder ?? Self.parent + "vdrive-engine-\(UUID().uuidString)"
         try Directory.createAll(self.folder)
         if try await store.length(of: .descriptor) == nil {
             _ = try await DiskFormatter.create(store: remote, geometry: geometry)
@@ -141,6 +142,11 @@ final class EngineWorld: Sendable {
     func loseMachine() throws {
         try Directory.removeTree(folder + "/cache")
         try Directory.removeTree(folder + "/state")
+    }
+
+    /// Whether it was told that writers wait for room.
+    var isUnderPressure: Bool {
+        reports.withLock { $0.contains { if case .pressure(true) = $0 { true } else { false } } }
     }
 
     // MARK: What FUSE threads do

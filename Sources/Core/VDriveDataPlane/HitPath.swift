@@ -118,8 +118,9 @@ extension DataPlane {
             let edges = pages.absent(word.slot, touched) - (covered.isEmpty ? 0 : pages.absent(word.slot, covered))
             if edges > 0 { return false }
         }
-        // What is not dirty may be a hole of the cache file. This can count a page twice (a clean one that is
-        // rewritten); the engine sets the count right from what the filesystem allocates.
+        // What is dirty has bytes; what is not may be a hole of the cache file, as what was trimmed is. This can count
+        // a page twice (a clean one that is rewritten); the engine sets the count right from what the filesystem
+        // allocates.
         let fresh = pages.clean(word.slot, touched)
         guard counters.reserve(pages: fresh), let place = cache.place(of: offset) else { return false }
         guard CacheFile.writeAll(place.descriptor, bytes, at: place.position) else {

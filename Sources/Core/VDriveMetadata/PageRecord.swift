@@ -5,10 +5,10 @@ package import VDriveModel
 package struct PageRecord: Hashable, Sendable {
     /// Pages whose bytes an fdatasync made durable before this record was committed.
     package var present: PageSet
-    /// Pages newer than the remote's last commit; a part of `present`.
+    /// Pages newer than the remote's last commit, but for those that a trim made zeros; a part of `present`.
     package var dirty: PageSet
-    /// Whether the chunk is to be uploaded. A chunk can be so without a dirty page: one that was just opened for
-    /// writing.
+    /// Whether the chunk is to be uploaded. A chunk can be so without a dirty page: one that was trimmed, or just
+    /// opened for writing.
     package var isDirty: Bool
 
     package init(present: PageSet, dirty: PageSet, isDirty: Bool) {

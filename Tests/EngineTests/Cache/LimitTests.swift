@@ -113,6 +113,105 @@ import VDriveTestKit
         try await world.detach()
     }
 
+    @Test("what is written over trimmed chunks counts, also while their epoch cannot go up")
+    func trimmedCounts() async throws {
+        let store = GateStore(holding: "blocks/")
+        let world = try await EngineWorld(
+            store: store,
+            diskBytes: 64 << 20,
+            chunkBytes: Self.chunkBytes,
+            cacheBytes: Self.limit
+        )
+        try await world.attach()
+        let count = 160
+        @Sendable func bytes(_ number: Int) -> [UInt8] {
+            VerificationTests.noise(Self.chunkBytes, seed: UInt64(number))
+        }
+        for number in 0..<count { try await world.write(UInt64(number * Self.chunkBytes), bytes(number)) }
+        try await world.disk.sync()
+        store.close()
+        try await world.write(0, bytes(1000))
+        let sync = Task { [disk = world.disk] in try await disk.sync() }
+        try await store.untilWaiting()
+        // The next epoch: half of the chunks are trimmed whole, half page by page.
+        for number in 1..<count {
+            let start = UInt64(number * Self.chunkBytes)
+            if number % 2 == 0 {
+                try await world.deallocate(start, UInt64(Self.chunkBytes))
+            } else {
+                try await world.deallocate(start, 8192)
+                try await world.deallocate(start + 8192, UInt64(Self.chunkBytes - 8192))
+            }
+        }
+        let writers = (0..<4).map { writer in
+            Outcome {
+                for number in stride(from: writer + 1, to: count, by: 4) {
+                    let new = bytes(number + 1000)
+                    for start in stride(from: 0, to: Self.chunkBytes, by: 64 << 10) {
+                        let piece = Array(new[start..<start + 64 << 10])
+                        try await world.write(UInt64(number * Self.chunkBytes + start), piece)
+                    }
+                }
+            }
+        }
+        let peak = try await peak(of: world) {
+            try await eventually { world.isUnderPressure || writers.allSatisfy { $0.result != nil } }
+            try await Task.sleep(for: .milliseconds(300))
+        }
+        #expect(peak > Self.limit / 2 && writers.allSatisfy { $0.result == nil }, "the writers should wait")
+        #expect(peak <= Self.limit + 4 * UInt64(Self.chunkBytes), "\(peak) bytes of \(Self.limit)")
+        store.open()
+        for writer in writers { try await writer.end() }
+        try await sync.value
+        func check(_ when: String) async throws {
+            for number in 0..<count {
+                let found = try await world.read(UInt64(number * Self.chunkBytes), Self.chunkBytes)
+                #expect(same(found, bytes(number + 1000)), "chunk \(number) \(when)")
+            }
+        }
+        try await check("after the writers")
+        try await world.flush()
+        try await world.crash()
+        try await world.attach()
+        try await check("after a crash")
+        try await world.detach()
+        try world.loseMachine()
+        try await world.attach()
+        try await check("on the remote")
+        try await world.detach()
+    }
+
+    @Test("a punch of a chunk that waits for the uploader ends with its capture, where pins leave no room for a copy")
+    func noRoomForCopy() async throws {
+        let store = GateStore(holding: "blocks/")
+        let chunkBytes = 2 << 20
+        let world = try await EngineWorld(store: store, chunkBytes: chunkBytes, cacheBytes: Self.limit)
+        try await world.attach()
+        let pinned = 0..<UInt64(7 << 20)
+        for start in stride(from: 0, to: 7 << 20, by: 1 << 20) {
+            try await world.write(UInt64(start), VerificationTests.noise(1 << 20, seed: UInt64(start)))
+        }
+        try await world.disk.sync()
+        try await world.disk.setPins(PinRuleID(1), [pinned])
+        try await world.disk.prefetch([pinned]) { _ in }
+        store.close()
+        // Four are on their way, the others wait.
+        let chunks = 8..<16
+        for chunk in chunks { try await world.write(UInt64(chunk * chunkBytes), [1, 2, 3]) }
+        let sync = Task { [disk = world.disk] in try await disk.sync() }
+        try await eventually { store.waiting == 4 }
+        let punches = chunks.map { chunk in
+            Outcome { try await world.deallocate(UInt64(chunk * chunkBytes), 4096) }
+        }
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(punches.contains { $0.result == nil }, "there was room for a copy")
+        store.open()
+        for punch in punches { try await punch.end() }
+        try await sync.value
+        for chunk in chunks { #expect(try await world.read(UInt64(chunk * chunkBytes), 4096).allSatisfy { $0 == 0 }) }
+        try await world.detach()
+    }
+
     /// What the status says is what du finds, within two percent.
     private func checkMeasure(_ world: EngineWorld) async throws {
         var (found, used): (UInt64, UInt64)

@@ -6,7 +6,7 @@ internal import VDriveModel
 extension CacheActor {
     /// What the caller of `pinResident` wants the pages for.
     enum Purpose: Sendable {
-        /// They must be in the cache: waits for room.
+        /// They must be in the cache: waits for room, as long as uploads can give some.
         case use
         /// Their bytes are to be read: goes around the cache where there is no room.
         case read

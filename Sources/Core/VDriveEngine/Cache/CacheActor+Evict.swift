@@ -23,17 +23,26 @@ extension CacheActor {
         if !whole.isEmpty || !partly.isEmpty { try await bitmap.forget(whole, pages: partly) }
         recorded.subtract(whole)
         let cache = plane.cache
-        let stretches = leaving.flatMap { bytes(of: $0) }
+        let holes = leaving.map { (chunk: $0.chunk, stretches: bytes(of: $0)) }
+        unpunched.subtract(leaving.filter { $0.pages == nil }.map(\.chunk))
+        // LMDB speaks of none: they are gone from here, whether they can be punched or not.
         do throws(Errno) {
-            try await onDisk { () throws(Errno) in
+            let failed = try await onDisk { () throws(Errno) in
                 try Faults.atBlocking(.evictAfterForget)
-                for stretch in stretches { try cache.punch(at: stretch.lowerBound, count: stretch.count) }
+                var failed: [(chunk: ChunkIndex, error: Errno)] = []
+                for hole in holes {
+                    do throws(Errno) {
+                        for stretch in hole.stretches { try cache.punch(at: stretch.lowerBound, count: stretch.count) }
+                    } catch {
+                        failed.append((hole.chunk, error))
+                    }
+                }
                 try Faults.atBlocking(.evictAfterPunch)
+                return failed
             }
+            if let first = failed.first { noteUnpunched(failed.map(\.chunk), first.error) }
         } catch {
-            // Some may be holes already, and LMDB speaks of none: they are gone from here in any case. What could not
-            // be punched takes space, until the pages are filled again or an unclean start sweeps them.
-            logger.error("the cache could not give space back", metadata: ["error": "\(error)"])
+            noteUnpunched(leaving.map(\.chunk), error)
         }
         for one in leaving { publish(one) }
     }

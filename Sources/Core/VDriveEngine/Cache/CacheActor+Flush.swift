@@ -45,7 +45,7 @@ extension CacheActor {
                 warnings.clear(.metadataFull)
                 return .success(())
             } catch {
-                if error.kind != .outOfSpace { return .failure(error) }
+                if error.kind != .outOfSpace || hasGivenUpUploads { return .failure(error) }
                 await waitForMetadataSpace(error)
             }
         }

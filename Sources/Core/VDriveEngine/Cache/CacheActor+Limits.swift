@@ -143,6 +143,7 @@ extension CacheActor {
             isCleaning = false
             isCleaningAsked = false
         }
+        await punchAgain()
         await recount()
         guard freePages < marks.freeAtSoft else { return }
         while !Task.isCancelled, freePages < marks.freeAtLow {

@@ -53,7 +53,7 @@ extension CacheActor {
             switch purpose {
             case .use:
                 if let broken { throw broken }
-                await waitForSpace(pages: touched.count)
+                try await waitForSpace(pages: touched.count)
             case .read: if let buffer = try await bypass(part) { return .bypassed(buffer) }
             case .readAhead: throw DiskError(.retry, "There is no room to read ahead.")
             case .prefetch:
@@ -77,7 +77,7 @@ extension CacheActor {
         for purpose: Purpose
     ) async throws(DiskError) -> Bool {
         guard let entry = try await remote.entry(for: chunk) else {
-            await publishZeroBase(chunk)
+            try await publishZeroBase(chunk)
             return true
         }
         if let lost = entry.lostPages { try checkSound(chunk, touched, lost, entry) }
@@ -133,7 +133,9 @@ extension CacheActor {
 
     /// A chunk without an object: unknown becomes a hole, partial becomes full (its absent pages are zeros in the
     /// file).
-    func publishZeroBase(_ chunk: ChunkIndex) async {
+    ///
+    /// - Throws: when bytes that were left in the file cannot be punched.
+    func publishZeroBase(_ chunk: ChunkIndex) async throws(DiskError) {
         await lock(chunk)
         defer { unlock(chunk) }
         let word = plane.table.load(chunk)
@@ -142,6 +144,10 @@ extension CacheActor {
             plane.table.update(chunk) { $0.becoming(.hole, dirty: false, slot: 0) }
         case .partial:
             await close(chunk)
+            do throws(DiskError) { try await punchRest(of: chunk) } catch {
+                open(chunk)
+                throw error
+            }
             changed.insert(chunk)
             if word.isDirty {
                 plane.pages.insert(word.slot, 0..<geometry.pagesPerChunk, dirty: false)
@@ -180,7 +186,7 @@ extension CacheActor {
         let hasRoom = noFillBefore == nil && reserve(reserved)
         if !hasRoom {
             if purpose == .use {
-                await makeRoom(pages: reserved)
+                try await makeRoom(pages: reserved)
             } else if await !tryRoom(pages: reserved) {
                 return false
             }
@@ -316,22 +322,6 @@ extension CacheActor {
             }
         }
         if wasClean { admit(chunk) }
-    }
-
-    /// Keeps invariant 1 after a write that failed half way.
-    func punchAbsent(_ chunk: ChunkIndex, _ runs: [Range<Int>]) async {
-        let start = geometry.offset(of: chunk)
-        let cache = plane.cache
-        do throws(Errno) {
-            try await onDisk { () throws(Errno) in
-                for run in runs {
-                    let offset = start + UInt64(run.lowerBound * DiskGeometry.pageBytes)
-                    try cache.punch(at: offset, count: run.count * DiskGeometry.pageBytes)
-                }
-            }
-        } catch {
-            logger.error("a failed write could not be punched", metadata: ["chunk": "\(chunk)", "error": "\(error)"])
-        }
     }
 
     /// Checks a clean full chunk that an unclean stop left against its hash, and drops it when it differs (rule 3).

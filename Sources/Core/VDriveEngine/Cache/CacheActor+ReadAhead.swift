@@ -72,7 +72,7 @@ extension CacheActor {
         do throws(DiskError) {
             if unverified.contains(chunk) { try await verify(chunk) }
             guard let entry = try await remote.entry(for: chunk) else {
-                if plane.table.load(chunk).presence != .hole { await publishZeroBase(chunk) }
+                if plane.table.load(chunk).presence != .hole { try await publishZeroBase(chunk) }
                 return
             }
             // A damaged object is fetched frame by frame, and only what somebody needs of it.

@@ -152,6 +152,7 @@ extension CacheActor {
 
     /// Everything that is dirty, for a stop that records it; nothing may write any more.
     func recordAll() async throws(DiskError) {
+        await punchAgain()
         await lockRecording()
         defer { recording.release() }
         // In debug builds, so at the end of every test that detaches.

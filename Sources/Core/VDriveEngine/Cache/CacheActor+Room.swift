@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Linux
 internal import Logging
 internal import Synchronization
@@ -6,19 +7,52 @@ internal import VDriveModel
 
 /// The limit, and what leaves the cache to keep it.
 extension CacheActor {
-    /// Reserves pages, evicting clean chunks, and waiting for uploads when all is dirty. Never fails: the guest waits.
-    func makeRoom(pages: Int) async {
+    /// Reserves pages, evicting clean chunks, and waiting for uploads when all is dirty. The guest waits, and gets no
+    /// error for want of room.
+    ///
+    /// - Throws: when no upload can help any more.
+    func makeRoom(pages: Int) async throws(DiskError) {
         if reserve(pages) { return }
         while true {
             await recount()
             if reserve(pages) { return }
-            if await evictOnce(lacking: pages) == 0 {
-                notePressure()
-                events.yield(.wantsEpoch)
-                await pause(EngineLimits.roomPoll)
-            }
+            if await evictOnce(lacking: pages) == 0 { try await waitForUploads() }
         }
     }
+
+    /// A turn of waiting until an upload has made something clean.
+    ///
+    /// - Throws: when none will any more: the disk is fenced or broken, or at its end.
+    func waitForUploads() async throws(DiskError) {
+        try checkUploads()
+        notePressure()
+        events.yield(.wantsEpoch)
+        await pause(EngineLimits.roomPoll)
+    }
+
+    /// - Throws: why nothing goes up any more, if so.
+    func checkUploads() throws(DiskError) {
+        if let broken { throw broken }
+        let refusal = plane.writeErrno.load(ordering: .relaxed)
+        if refusal == 0 {
+            guard hasGivenUpUploads else { return }
+            // The guest's writes end here: none that comes later is taken where this one is not.
+            plane.writeErrno.store(EIO, ordering: .sequentiallyConsistent)
+        }
+        throw DiskError(
+            refusal == EROFS ? .fenced : .retry,
+            "The cache at \(plane.cache.directory) is full, and nothing of it is uploaded any more."
+        )
+    }
+
+    /// Ends all waits for uploads with an error, from now on: the disk ends, or nobody waits for its remote any more.
+    func giveUpUploads() {
+        hasGivenUpUploads = true
+        wakeRoomWaiters()
+    }
+
+    /// The disk stays after all.
+    func expectUploads() { hasGivenUpUploads = false }
 
     private func notePressure() {
         lastRoomWait = .now

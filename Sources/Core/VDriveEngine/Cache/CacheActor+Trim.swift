@@ -22,7 +22,11 @@ extension CacheActor {
         }
         let result = await trimLocked(batch)
         for chunk in batch { unlock(chunk) }
-        try result.get()
+        do throws(DiskError) { try result.get() } catch {
+            // One by one they wait for space, as deallocations do.
+            guard error.kind == .outOfSpace else { throw error }
+            others = batch + others
+        }
         let whole = 0..<geometry.chunkBytes
         for chunk in others { try await deallocate(ChunkPart(chunk: chunk, bytes: whole)) }
     }
@@ -31,8 +35,8 @@ extension CacheActor {
         var holes: [Range<UInt64>] = []
         for chunk in batch {
             let word = plane.table.load(chunk)
-            // What is not here has no bytes in the file (invariant 1).
-            guard word.isResident || unverified.contains(chunk) else { continue }
+            // What is not here has no bytes in the file (invariant 1), unless it could not be punched.
+            guard word.isResident || unverified.contains(chunk) || unpunched.contains(chunk) else { continue }
             await close(chunk)
             let start = geometry.offset(of: chunk)
             let end = start + UInt64(geometry.chunkBytes)
@@ -60,11 +64,24 @@ extension CacheActor {
         // From here to the end nothing else runs. An epoch that was sealed meanwhile has the trim in it: a write that
         // was not answered yet may belong to either.
         for chunk in batch { becomeZeros(chunk) }
-        wantEpochWhenManyDirty()
         return .success(())
     }
 
+    /// Pages of a closed dirty chunk are zeros without bytes. The chunk is dirty by its word and goes up; its pages are
+    /// not: only pages with bytes are, so that a hit that fills such a hole reserves the room that it takes.
+    func noteZeros(_ chunk: ChunkIndex, _ slot: Int, _ pages: Range<Int>) {
+        var zeros = PageSet(pageCount: geometry.pagesPerChunk)
+        zeros.insert(pages)
+        let dirty = plane.pages.dirty(slot)
+        let left = dirty.subtracting(zeros)
+        plane.pages.setDirty(slot, left)
+        plane.pages.insert(slot, pages, dirty: false)
+        plane.counters.dirtyPages.subtract(dirty.count - left.count, ordering: .relaxed)
+        changed.insert(chunk)
+    }
+
     private func becomeZeros(_ chunk: ChunkIndex) {
+        unpunched.remove(chunk)
         let word = plane.table.load(chunk)
         guard word.presence != .hole else { return open(chunk) }
         let pageCount = geometry.pagesPerChunk
@@ -78,9 +95,7 @@ extension CacheActor {
             unverified.remove(chunk)
             dirty.insert(chunk)
         }
-        let newlyDirty = plane.pages.insert(slot, 0..<pageCount, dirty: true)
-        plane.counters.dirtyPages.add(newlyDirty, ordering: .relaxed)
-        changed.insert(chunk)
+        noteZeros(chunk, slot, 0..<pageCount)
         trimmed.insert(chunk)
         plane.table.update(chunk) { $0.becoming(.full, dirty: true, slot: slot).closing(false) }
     }

@@ -105,9 +105,12 @@ extension CacheActor {
     }
 
     /// The cache's filesystem is full although the limit is not reached: somebody else filled it.
-    func waitForSpace(pages: Int) async {
+    ///
+    /// - Throws: when no upload can help any more.
+    func waitForSpace(pages: Int) async throws(DiskError) {
         let freed = await evict(pages: pages)
         if freed == 0 {
+            try checkUploads()
             noteFull()
             events.yield(.wantsEpoch)
             await pause(EngineLimits.roomPoll)

@@ -9,18 +9,18 @@ extension CacheActor {
     ///
     /// It never waits for the network, but for an edge page that is not there and for room.
     ///
-    /// - Throws: `DiskError` when the cache's filesystem fails otherwise than by being full, or an edge page cannot be
-    /// had.
-    func write(_ part: ChunkPart, _ buffer: PooledBuffer, from start: Int) async throws(DiskError) {
+    /// - Throws: `DiskError` when the cache's filesystem fails otherwise than by being full, an edge page cannot be
+    /// had, or there is no room and will be none.
+    func write(_ part: ChunkPart, _ source: WriteSource) async throws(DiskError) {
         let touched = geometry.pages(touchedBy: part.bytes)
         var hasWaited = false
         while true {
             if let broken { throw broken }
             if unverified.contains(part.chunk), try await !verifyForWriter(part.chunk) { continue }
             try await bringInEdges(part, touched)
-            await makeRoom(pages: touched.count)
+            try await makeRoom(pages: touched.count)
             await lock(part.chunk)
-            let outcome = await writeLocked(part, touched, buffer, from: start)
+            let outcome = await writeLocked(part, touched, source)
             unlock(part.chunk)
             switch outcome {
             case .done:
@@ -29,17 +29,24 @@ extension CacheActor {
             case .retry: continue
             case .noSpace:
                 hasWaited = true
-                await waitForSpace(pages: touched.count)
-            case .noRoom: await makeRoomForCopy()
+                try await waitForSpace(pages: touched.count)
+            case .noRoom: try await makeRoomForCopy(written: touched.count)
             case .failed(let error): throw error
             }
         }
     }
 
-    /// Waits until a chunk's copy would find room; whoever comes first takes it.
-    private func makeRoomForCopy() async {
-        await makeRoom(pages: geometry.pagesPerChunk)
-        release(pages: geometry.pagesPerChunk, used: 0)
+    /// A turn at making room for a sealed chunk's copy; whoever comes first takes it.
+    ///
+    /// No more than a turn: once the uploader has read the chunk there is nothing to copy, and where much is pinned
+    /// there may never be room for it.
+    ///
+    /// - Parameter written: pages that take room beside the copy.
+    private func makeRoomForCopy(written: Int = 0) async throws(DiskError) {
+        let pages = geometry.pagesPerChunk + written
+        await recount()
+        if plane.counters.freePages.load(ordering: .relaxed) >= pages { return }
+        if await evictOnce(lacking: pages) == 0 { try await waitForUploads() }
     }
 
     private enum WriteOutcome {
@@ -77,8 +84,7 @@ extension CacheActor {
     private func writeLocked(
         _ part: ChunkPart,
         _ touched: Range<Int>,
-        _ buffer: PooledBuffer,
-        from start: Int
+        _ source: WriteSource
     ) async -> WriteOutcome {
         let chunk = part.chunk
         var used = 0
@@ -98,9 +104,7 @@ extension CacheActor {
         let count = part.bytes.count
         let cache = plane.cache
         do throws(Errno) {
-            try await onDisk { () throws(Errno) in
-                try cache.write(UnsafeRawBufferPointer(rebasing: buffer.memory[start..<start + count]), at: offset)
-            }
+            try await onDisk { () throws(Errno) in try cache.write(source.bytes(count), at: offset) }
         } catch {
             let present = plane.pages.present(word.slot)
             await punchAbsent(chunk, touched.filter { !present.contains($0) }.map { $0..<$0 + 1 })
@@ -148,6 +152,8 @@ extension CacheActor {
         }
         var base = BitmapActor.LocalEntry.unknown
         if word.presence == .unknown { base = await bitmap.localEntry(of: chunk) }
+        // From here on absent pages of such a chunk are zeros.
+        if word.presence == .hole || base == .unallocated { try await punchRest(of: chunk) }
         do throws(Errno) {
             let cache = plane.cache
             let offset = geometry.offset(of: chunk)
@@ -225,8 +231,8 @@ extension CacheActor {
             } catch {
                 // A sealed chunk's copy found no place.
                 switch error.kind {
-                case .outOfSpace: await waitForSpace(pages: covered.count)
-                case .busy: await makeRoomForCopy()
+                case .outOfSpace: try await waitForSpace(pages: covered.count)
+                case .busy: try await makeRoomForCopy()
                 default: throw error
                 }
             }
@@ -247,10 +253,11 @@ extension CacheActor {
         await close(chunk)
         defer { open(chunk) }
         let word = plane.table.load(chunk)
-        await punchAbsent(chunk, [covered])
-        let newlyDirty = plane.pages.insert(word.slot, covered, dirty: true)
-        plane.counters.dirtyPages.add(newlyDirty, ordering: .relaxed)
-        changed.insert(chunk)
+        do throws(Errno) { try await punch(chunk, [covered]) } catch {
+            throw writeTrouble(error, "could not be trimmed")
+        }
+        if isWhole { unpunched.remove(chunk) }
+        noteZeros(chunk, word.slot, covered)
         if isWhole || plane.pages.hasPresent(word.slot, 0..<geometry.pagesPerChunk) {
             plane.table.update(chunk) { $0.becoming(.full, dirty: true, slot: word.slot) }
         }
@@ -266,10 +273,7 @@ extension CacheActor {
             edges.append(covered.upperBound * pageBytes..<part.bytes.upperBound)
         }
         for edge in edges where !edge.isEmpty {
-            let pool = plane.buffers
-            let buffer = await threads.run { pool.lease(for: edge.count) }
-            buffer.memory.initializeMemory(as: UInt8.self, repeating: 0)
-            try await write(ChunkPart(chunk: part.chunk, bytes: edge), buffer, from: 0)
+            try await write(ChunkPart(chunk: part.chunk, bytes: edge), .zeros)
         }
     }
 }

@@ -21,11 +21,12 @@ internal import VDriveModel
 ///
 /// Invariants, checked by `checkInvariants`:
 /// 1. A page that is not present has no bytes in the cache file: it reads there as zeros. (Writes that fail are
-/// punched.)
+/// punched.) `unpunched` are the exceptions.
 /// 2. `dirty` holds exactly the chunks whose word is dirty; the policy may choose exactly the clean resident ones that
 /// no eviction has chosen already, that are not unverified, and of which not all pages are pinned.
 /// 3. A chunk over an unallocated base has every page present.
-/// 4. `sealed` is empty, or holds chunks of one epoch, all of them dirty.
+/// 4. A dirty page has bytes in the cache file. What a trim made zeros is present and not dirty, in a chunk that is.
+/// 5. `sealed` is empty, or holds chunks of one epoch, all of them dirty.
 ///
 /// Fills, first writes, punches and evictions come here; hits never do.
 actor CacheActor {
@@ -77,6 +78,8 @@ actor CacheActor {
     var unverified: Set<ChunkIndex> = []
     /// Holes that were punched when the cache was taken up after an unclean stop.
     var sweptHoles = 0
+    /// Chunks that may have bytes in the cache file where no page is present, because they could not be punched.
+    var unpunched: Set<ChunkIndex> = []
     /// Chunks that LMDB has a record of.
     var recorded: Set<ChunkIndex> = []
     /// Chunks of which LMDB says that they are dirty, with every page present: at a recovery all their pages count,
@@ -122,6 +125,8 @@ actor CacheActor {
     let started = ContinuousClock.now
     /// Why nothing can be written any more; only another attach helps.
     var broken: DiskError?
+    /// The disk ends, or waits for its remote no more: who waits for an upload waits in vain.
+    var hasGivenUpUploads = false
     /// A fill failed: until then reads go around the cache.
     var noFillBefore: ContinuousClock.Instant?
     /// When somebody last found the cache's filesystem full.

@@ -81,11 +81,12 @@ extension Attachment {
     /// lost.
     private func forgetLostCache(_ local: inout Local) async throws(DiskError) {
         let records = try await bitmap.pageRecords()
-        let dirtyPages = records.reduce(0) { $0 + $1.1.dirty.count }
-        if dirtyPages > 0 {
-            let bytes = dirtyPages * DiskGeometry.pageBytes
+        // A chunk that was trimmed is dirty without a dirty page.
+        if records.contains(where: { $0.1.isDirty }) {
+            let bytes = records.reduce(0) { $0 + $1.1.dirty.count } * DiskGeometry.pageBytes
+            let what = bytes > 0 ? "\(bytes) bytes" : "trims"
             note(
-                "The cache directory is another one than before: \(bytes) bytes that were not uploaded are lost.",
+                "The cache directory is another one than before: \(what) that were not uploaded are lost.",
                 &local
             )
         }

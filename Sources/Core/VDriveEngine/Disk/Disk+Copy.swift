@@ -34,23 +34,30 @@ extension Disk {
             let part = ChunkPart(chunk: chunk, bytes: start..<start + pieceBytes)
             let pool = target.dataPlane.buffers
             let buffer = await target.threads.run { pool.lease(for: pieceBytes) }
-            guard case .pinned = try await cache.pinResident(part) else { continue }
-            let offset = geometry.offset(of: chunk) + UInt64(start)
-            let file = dataPlane.cache
-            let result: Result<Void, Errno> = await threads.run {
-                Result { () throws(Errno) in
-                    try file.read(
-                        at: offset,
-                        into: UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<pieceBytes])
-                    )
-                }
-            }
-            await cache.unpin(chunk)
-            do throws(Errno) { try result.get() } catch {
-                throw DiskError(.retry, "The cache at \(file.directory) could not be read: \(error).")
+            // The source may have no room and no uploads to give it some: then its bytes come around its cache.
+            switch try await cache.pinResident(part, for: .read) {
+            case .zeros: continue
+            case .bypassed(let bytes): buffer.memory.copyMemory(from: UnsafeRawBufferPointer(bytes.bytes))
+            case .pinned: try await copy(pinned: part, into: buffer)
             }
             if ChunkCoding.isZero(UnsafeRawBufferPointer(rebasing: buffer.memory[..<pieceBytes])) { continue }
-            try await target.cache.write(part, buffer, from: 0)
+            try await target.cache.write(part, .buffer(buffer, from: 0))
+        }
+    }
+
+    /// Unpins the chunk.
+    private func copy(pinned part: ChunkPart, into buffer: PooledBuffer) async throws(DiskError) {
+        let offset = geometry.offset(of: part.chunk) + UInt64(part.bytes.lowerBound)
+        let count = part.bytes.count
+        let file = dataPlane.cache
+        let result: Result<Void, Errno> = await threads.run {
+            Result { () throws(Errno) in
+                try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<count]))
+            }
+        }
+        await cache.unpin(part.chunk)
+        do throws(Errno) { try result.get() } catch {
+            throw DiskError(.retry, "The cache at \(file.directory) could not be read: \(error).")
         }
     }
 }

@@ -19,13 +19,18 @@ extension Disk {
     package func stay() async {
         isLeaving.store(false, ordering: .relaxed)
         await uploads.stay()
+        await cache.expectUploads()
     }
 
     /// Ends all uploads, also one that waits for its remote, and with them every sync: only `stop` may follow.
     package func abandonUploads() { haltSource.finish() }
 
-    /// After `leave`: waits for the remote no longer.
-    package func giveUpRemote() async { await uploads.giveUpRemote() }
+    /// After `leave`, when the disk stays no more: waits for the remote no longer. A writer that has no room without it
+    /// gets an error, and so does whoever writes after that.
+    package func giveUpRemote() async {
+        await uploads.giveUpRemote()
+        await cache.giveUpUploads()
+    }
 
     /// Waits for a sync as long as the remote answers; a remote that is away for good must not keep a disk attached.
     ///
@@ -99,6 +104,7 @@ extension Disk {
         events.finish()
         haltSource.finish()
         await uploads.stop()
+        await cache.giveUpUploads()
         await runEnded()
         if commit, !isReadOnly, refusal == nil, let head = await uploads.head {
             await GarbageCollector(bitmap: bitmap, store: options.store.brief, now: { UInt64(time(nil)) })
@@ -125,7 +131,7 @@ extension Disk {
 
     private func noteStop(releasing: Bool) async throws(DiskError) {
         // What nobody has looked at since an unclean stop is no truer after a clean one.
-        let isClean = await cache.unverified.isEmpty
+        let isClean = await cache.isSound
         if isReadOnly { return try await bitmap.noteStop(isClean: isClean, isReleased: nil) }
         let hasTerm = await uploads.hasTerm
         let hasDirty = await cache.hasDirty

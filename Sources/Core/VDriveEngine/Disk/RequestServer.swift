@@ -167,7 +167,7 @@ struct RequestServer: Sendable {
         do throws(DiskError) {
             var at = 0
             for part in plane.geometry.parts(offset: offset, count: count) {
-                try await cache.write(part, buffer, from: at)
+                try await cache.write(part, .buffer(buffer, from: at))
                 at += part.bytes.count
             }
             reply.wrote(count)
