@@ -92,6 +92,27 @@ import VDriveModel
         try await other.detach()
     }
 
+    @Test("what was trimmed after a flush has no dirty pages after a crash: they take no space")
+    func trimmedAfterFlush() async throws {
+        let world = try await EngineWorld(uploadInterval: .seconds(3600))
+        try await world.attach()
+        let chunkBytes = world.geometry.chunkBytes
+        for chunk in 0..<2 {
+            try await world.write(UInt64(chunk * chunkBytes), [UInt8](repeating: 1, count: chunkBytes))
+        }
+        try await world.flush()
+        try await world.deallocate(0, UInt64(chunkBytes))
+        try await world.deallocate(UInt64(chunkBytes), 8192)
+        try await world.flush()
+        try await world.crash()
+        try await world.attach()
+        #expect(await world.disk.status().dirtyBytes == UInt64(chunkBytes - 8192))
+        #expect(try await world.read(0, chunkBytes).allSatisfy { $0 == 0 })
+        let second = try await world.read(UInt64(chunkBytes), chunkBytes)
+        #expect(second.prefix(8192).allSatisfy { $0 == 0 } && second.dropFirst(8192).allSatisfy { $0 == 1 })
+        try await world.detach()
+    }
+
     @Test("in a chunk that is here in part, a page that was not there is a change, one that was is none")
     func partialChunk() async throws {
         let world = try await EngineWorld(uploadInterval: .seconds(3600))

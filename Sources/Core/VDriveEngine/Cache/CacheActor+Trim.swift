@@ -78,6 +78,8 @@ extension CacheActor {
         plane.pages.insert(slot, pages, dirty: false)
         plane.counters.dirtyPages.subtract(dirty.count - left.count, ordering: .relaxed)
         changed.insert(chunk)
+        // Also after a crash these pages must not count as having bytes: the next flush says so.
+        recordedWhole.remove(chunk)
     }
 
     private func becomeZeros(_ chunk: ChunkIndex) {
