@@ -29,9 +29,13 @@ import VDriveStore
 
     /// Writes eight chunks, and pauses the uploads while the first of them are on their way: their epoch stands still.
     private func pauseInMidEpoch(_ world: EngineWorld, _ store: GateStore) async throws {
-        store.close()
+        // Held back first, so that all of them are one epoch; and all that begin together wait at the gate, or one that
+        // is being compressed would be held back on its way.
+        await world.disk.pauseUploads()
         for chunk in 0..<8 { try await world.write(UInt64(chunk) << 20, page(chunk + 1)) }
-        try await eventually { store.waiting > 0 }
+        store.close()
+        await world.disk.resumeUploads()
+        try await eventually { store.waiting == EngineLimits.parallelUploads }
         await world.disk.pauseUploads()
         store.open()
         try await eventually { await world.disk.uploadQueue(limit: 0).uploadingChunks == 0 }

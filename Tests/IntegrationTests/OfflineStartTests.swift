@@ -30,6 +30,7 @@ extension Integration {
                 let back = try await daemon.waitUntilAttached("disk", seconds: 60)
                 #expect(back.mountPoint == mount && back.remote.state == "offline", "\(back)")
                 #expect(back.lastError != nil)
+                #expect(try await daemon.mustCtl("status").contains("(offline)"), "the list says so, too")
                 for (name, count) in [("before", 200_000), ("flushed", 1000)] {
                     let same = try await runProgram(["sh", "-c", "seq 1 \(count) | cmp - \"$0/\(name)\"", mount])
                     #expect(same.isSuccess, "\(same)")
@@ -50,6 +51,7 @@ extension Integration {
                 say("a remote that is back is noticed after \(text(waited)) s by a disk that started without it")
                 try await daemon.mustCtl("sync", "disk")
                 #expect(try await daemon.status("disk").lastError == nil)
+                #expect(try await !daemon.mustCtl("status").contains("offline"))
                 try await daemon.mustCtl("detach", "disk")
 
                 try await daemon.forgetEverything()

@@ -55,7 +55,10 @@ struct Status: ParsableCommand {
         let disks = try ControlConnection.decode(DiskList.self, from: answer).disks
         guard !disks.isEmpty else { return "no disks; make one with vdrivectl create" }
         var table = Table(columns: Self.columns, style: style)
-        for disk in disks { table.add(Self.row(disk), colours: [1: Colour(disk.state)]) }
+        for disk in disks {
+            let remote = Self.isAway(disk) ? Colour(remoteState: disk.remote.state) : nil
+            table.add(Self.row(disk), colours: [1: Colour(disk.state), Self.columns.count - 1: remote])
+        }
         return table.text
     }
 
@@ -79,9 +82,11 @@ struct Status: ParsableCommand {
             size(disk.cache.usedBytes),
             size(disk.cache.dirtyBytes),
             disk.mountPoint ?? disk.image ?? "-",
-            disk.remote.url,
+            isAway(disk) ? "\(disk.remote.url) (\(disk.remote.state ?? ""))" : disk.remote.url,
         ]
     }
+
+    private static func isAway(_ disk: DiskStatus) -> Bool { disk.remote.state.map { $0 != "online" } ?? false }
 
     private static func details(_ disk: DiskStatus, style: Style) -> String {
         var table = Table(columns: nil, style: style)
