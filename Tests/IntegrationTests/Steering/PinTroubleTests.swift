@@ -101,7 +101,7 @@ extension Integration {
                 try await disk.waitForRules(seconds: 30) { $0[0].problem?.contains("films/a") == true }
                 #expect(try await disk.rules()[0].pinnedBytes >= whole)
                 // Not for one look alone.
-                try await Task.sleep(for: .seconds(12))
+                try await Task.sleep(for: .seconds(7))
                 let rule = try await disk.rules()[0]
                 #expect(rule.problem?.contains("films/a") == true && rule.pinnedBytes >= whole, "\(rule)")
                 let listed = try await disk.entries("films")
