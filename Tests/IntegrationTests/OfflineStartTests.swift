@@ -51,7 +51,7 @@ extension Integration {
                 say("a remote that is back is noticed after \(text(waited)) s by a disk that started without it")
                 try await daemon.mustCtl("sync", "disk")
                 #expect(try await daemon.status("disk").lastError == nil)
-                #expect(try await !daemon.mustCtl("status").contains("offline"))
+                #expect(try await !daemon.mustCtl("status").contains("(offline)"))
                 try await daemon.mustCtl("detach", "disk")
 
                 try await daemon.forgetEverything()
