@@ -24,6 +24,12 @@ extension DaemonUnderTest {
         return image
     }
 
+    /// How a job stands.
+    func job(_ id: String) async throws -> Job {
+        let text = try await mustCtl("call", "jobs.watch", #"{"id":"\#(id)"}"#)
+        return try JSONDecoder().decode(Job.self, from: Data(text.utf8))
+    }
+
     /// Where a test mounts its disk.
     func mountPoint(_ name: String) -> String { "\(folder)/mnt-\(name)" }
 

@@ -52,8 +52,7 @@ extension Integration {
                 try await daemon.mustCtl("jobs", "cancel", id)
                 let cancelled = ContinuousClock.now
                 try await wait(for: "the job's end", seconds: 30) {
-                    let job = try await daemon.mustCtl("call", "jobs.watch", #"{"id":"\#(id)"}"#)
-                    return try JSONDecoder().decode(Job.self, from: Data(job.utf8)).state == .cancelled
+                    try await daemon.job(id).state == .cancelled
                 }
                 #expect(cancelled.duration(to: .now) < .seconds(5))
 

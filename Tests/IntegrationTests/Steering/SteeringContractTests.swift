@@ -7,21 +7,6 @@ extension Integration {
     /// What the protocol's document and the help promise of the group `cache`.
     @Suite(.serialized)
     struct SteeringContractTests {
-        private func job(_ id: String, _ daemon: DaemonUnderTest) async throws -> Job {
-            let text = try await daemon.mustCtl("call", "jobs.watch", #"{"id":"\#(id)"}"#)
-            return try JSONDecoder().decode(Job.self, from: Data(text.utf8))
-        }
-
-        private func waitUntil(_ seconds: Int, _ condition: () async throws -> Bool) async throws {
-            let deadline = ContinuousClock.now + .seconds(seconds)
-            while try await !condition() {
-                guard ContinuousClock.now < deadline else {
-                    throw DaemonUnderTest.Failure(description: "It did not come to be in \(seconds) s.")
-                }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-        }
-
         @Test(.timeLimit(.minutes(3)))
         func `emptying a disk's cache shows its bytes, is cancelled, and ends with the disk`() async throws {
             // Each step of 256 chunks takes so long.
@@ -38,8 +23,8 @@ extension Integration {
                 let evict = ["cache", "evict", FilmDisk.name, "--background"]
                 for ending in ["jobs cancel", "detach"] {
                     let id = try await daemon.mustCtl(evict).trimmingCharacters(in: .newlines)
-                    try await waitUntil(30) {
-                        let progress = try await job(id, daemon).progress
+                    try await wait(for: "the eviction", seconds: 30) {
+                        let progress = try await daemon.job(id).progress
                         return progress.unit == .bytes && progress.total ?? 0 > 0
                     }
                     if ending == "detach" {
@@ -47,8 +32,8 @@ extension Integration {
                     } else {
                         try await daemon.mustCtl("jobs", "cancel", id)
                     }
-                    try await waitUntil(30) { try await job(id, daemon).state != .running }
-                    let end = try await job(id, daemon)
+                    try await wait(for: "the job's end", seconds: 30) { try await daemon.job(id).state != .running }
+                    let end = try await daemon.job(id)
                     #expect(end.state == (ending == "detach" ? .failed : .cancelled), "\(end)")
                     if ending == "detach" {
                         try await daemon.mustCtl("attach", FilmDisk.name, "--fs", "none")

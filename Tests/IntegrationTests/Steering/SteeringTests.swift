@@ -7,11 +7,6 @@ extension Integration {
     /// What ends, what is refused and what must not hang while the cache is steered.
     @Suite(.serialized)
     struct SteeringTests {
-        private func job(_ id: String, _ daemon: DaemonUnderTest) async throws -> Job {
-            let text = try await daemon.mustCtl("call", "jobs.watch", #"{"id":"\#(id)"}"#)
-            return try JSONDecoder().decode(Job.self, from: Data(text.utf8))
-        }
-
         @Test(.timeLimit(.minutes(5)))
         func `a prefetch over a slow link is cancelled within two seconds, and a detach ends one`() async throws {
             try await DaemonUnderTest.use("cancel") { daemon in
@@ -25,7 +20,7 @@ extension Integration {
                     let id = try await disk.cache("prefetch", disk.path("big"), "-r")
                         .trimmingCharacters(in: .newlines)
                     try await wait(for: "the fetching", seconds: 30) {
-                        let progress = try await job(id, daemon).progress
+                        let progress = try await daemon.job(id).progress
                         return progress.unit == .bytes && progress.total == 100 << 20
                     }
                     let taken = try await seconds {
@@ -34,11 +29,11 @@ extension Integration {
                         } else {
                             try await daemon.mustCtl("jobs", "cancel", id)
                             try await wait(for: "the job's end", seconds: 30) {
-                                try await job(id, daemon).state != .running
+                                try await daemon.job(id).state != .running
                             }
                         }
                     }
-                    let end = try await job(id, daemon)
+                    let end = try await daemon.job(id)
                     say("a prefetch ended \(text(taken)) s after \(ending)")
                     #expect(end.state == (ending == "detach" ? .failed : .cancelled), "\(end)")
                     // The detach gives the disk back over the same link, behind what is on its way there already.
