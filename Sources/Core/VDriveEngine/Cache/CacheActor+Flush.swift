@@ -1,5 +1,6 @@
 internal import Linux
 internal import VDriveDataPlane
+internal import VDriveFormat
 internal import VDriveMetadata
 internal import VDriveModel
 
@@ -60,21 +61,26 @@ extension CacheActor {
     /// Writes the records of all changed chunks, and what else the batch holds, after an fdatasync. With nothing to
     /// record it is the fdatasync alone. The caller holds the recording lock.
     ///
-    /// - Parameter notesAllDirt: also writes records that differ in dirty pages alone, of chunks that a recovery would
-    ///   take as they are. Flushes leave them out: a journal or a database brings a new page with each of its syncs.
-    func record(_ batch: MetadataBatch, notesAllDirt: Bool = false) async throws(DiskError) {
+    /// - Parameters:
+    ///   - committed: what a commit says of the sealed chunks; they are recorded as it leaves them.
+    ///   - notesAllDirt: also writes records that differ in dirty pages alone, of chunks that a recovery would take as
+    ///     they are. Flushes leave them out: a journal or a database brings a new page with each of its syncs.
+    func record(
+        _ batch: MetadataBatch,
+        committed: [CommitEntry] = [],
+        notesAllDirt: Bool = false
+    ) async throws(DiskError) {
         if let broken { throw broken }
-        var batch = batch
-        var chunks = changed
-        for slot in plane.pages.takeChanged() {
-            let chunk = plane.pages.chunk(slot)
-            // A slot that was freed since is no longer anybody's.
-            if chunk.rawValue < geometry.chunkCount, plane.table.load(chunk).slot == slot { chunks.insert(chunk) }
-        }
+        // FUSE threads set bits all the time. Chunks come off their list before any bit of them is looked at, so that
+        // what a record does not show is listed for the next one.
+        var chunks = takeChanged()
         if notesAllDirt { chunks.formUnion(underRecorded) }
-        changed = []
+        var batch = batch
         // The snapshot comes before the fdatasync: a bit is set after its bytes are in the file, so that what the
         // snapshot shows is durable when the fdatasync has returned (rule 3).
+        for change in committed where sealed[change.chunk] != nil {
+            batch.record(change.chunk, committedRecord(of: change))
+        }
         for chunk in chunks where batch.pages[chunk] == nil {
             let word = plane.table.load(chunk)
             if !notesAllDirt, word.isDirty, word.presence == .full, recordedWhole.contains(chunk) {
@@ -90,6 +96,17 @@ extension CacheActor {
             throw error
         }
         for (chunk, record) in batch.pages { noteRecorded(chunk, record) }
+    }
+
+    private func takeChanged() -> Set<ChunkIndex> {
+        var chunks = changed
+        changed = []
+        for slot in plane.pages.takeChanged() {
+            let chunk = plane.pages.chunk(slot)
+            // A slot that was freed since is no longer anybody's.
+            if chunk.rawValue < geometry.chunkCount, plane.table.load(chunk).slot == slot { chunks.insert(chunk) }
+        }
+        return chunks
     }
 
     /// LMDB says so of a chunk, durably.

@@ -126,11 +126,7 @@ extension CacheActor {
     ) async throws(DiskError) {
         await lockRecording()
         defer { recording.release() }
-        var batch = batch
-        for change in commit.entries where sealed[change.chunk] != nil {
-            batch.record(change.chunk, committedRecord(of: change))
-        }
-        try await record(batch)
+        try await record(batch, committed: commit.entries)
         _ = await Faults.passes(.commitAfterMetadata)
         try await bitmap.committed(commit, checkpoint: checkpoint)
         for change in commit.entries where sealed[change.chunk] != nil { await clean(change) }
@@ -145,7 +141,7 @@ extension CacheActor {
     }
 
     /// What LMDB says of a chunk once its epoch is committed.
-    private func committedRecord(of change: CommitEntry) -> PageRecord? {
+    func committedRecord(of change: CommitEntry) -> PageRecord? {
         let word = plane.table.load(change.chunk)
         let present = plane.pages.present(word.slot)
         if sealedDirty[change.chunk] != nil {

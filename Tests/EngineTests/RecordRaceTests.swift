@@ -1,0 +1,58 @@
+import Testing
+import VDriveModel
+
+@testable import VDriveEngine
+
+/// Hits that meet a transaction of LMDB: FUSE threads set bits while the cache takes its snapshot of them.
+@Suite struct RecordRaceTests {
+    private static let chunkBytes = 64 << 10
+    private static let chunkCount = 2048
+
+    private func page(_ value: UInt8) -> [UInt8] { [UInt8](repeating: value, count: DiskGeometry.pageBytes) }
+
+    private func offset(_ chunk: Int, _ page: Int) -> UInt64 {
+        UInt64(chunk * Self.chunkBytes + page * DiskGeometry.pageBytes)
+    }
+
+    @Test("pages that come to a chunk while its epoch's commit is recorded are there after the next flush and a crash")
+    func commitMeetsHits() async throws {
+        let store = GateStore(holding: "commits/")
+        let diskBytes = Self.chunkBytes * Self.chunkCount
+        let world = try await EngineWorld(
+            store: store,
+            diskBytes: UInt64(diskBytes),
+            chunkBytes: Self.chunkBytes,
+            cacheBytes: UInt64(4 * diskBytes),
+            uploadInterval: .seconds(3600)
+        )
+        try await world.attach()
+        for chunk in 0..<Self.chunkCount {
+            try await world.write(offset(chunk, 0), [UInt8](repeating: 1, count: Self.chunkBytes))
+        }
+        _ = try await world.disk.evict(wait: true)
+        for round in UInt8(1)...3 {
+            // Chunks that are here in part, of an epoch that is uploaded but for its commit, and written since.
+            for chunk in 0..<Self.chunkCount { try await world.write(offset(chunk, 0), page(round)) }
+            store.close()
+            let sync = Task { try await world.disk.sync() }
+            try await store.untilWaiting()
+            for chunk in 0..<Self.chunkCount { try await world.write(offset(chunk, 1), page(round)) }
+            let written = Int(round) + 1
+            store.open()
+            for chunk in (0..<Self.chunkCount).shuffled() {
+                try await world.write(offset(chunk, written), page(100 + round))
+            }
+            try await sync.value
+            try await world.flush()
+            if round == 2 { try await world.detach(commit: false) } else { try await world.crash() }
+            try await world.attach()
+            var lost = 0
+            for chunk in 0..<Self.chunkCount where try await world.read(offset(chunk, written), 1) != [100 + round] {
+                lost += 1
+            }
+            #expect(lost == 0, "round \(round)")
+            _ = try await world.disk.evict(wait: true)
+        }
+        try await world.detach()
+    }
+}
