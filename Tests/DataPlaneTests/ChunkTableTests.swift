@@ -121,6 +121,34 @@ import VDriveModel
         for slot in 1...8 { #expect((recorded[slot] ?? none) == sets.dirty(slot)) }
     }
 
+    @Test("who was told that its slot is listed finds it on the list, also when another was just listing it")
+    func listedByAnother() throws {
+        let sets = try PageSets(pagesPerChunk: 64, slotCount: 200)
+        let none = PageSet(pageCount: 64)
+        sets.reset(130, chunk: ChunkIndex(0), epoch: Epoch(1), present: none, dirty: none)
+        let isOver = Atomic(false)
+        let other = NamedThread.start("change") {
+            while !isOver.load(ordering: .relaxed) { sets.noteChanged(130) }
+        }
+        var missed = 0
+        for _ in 0..<300_000 {
+            sets.noteChanged(130)
+            if sets.takeChanged() != [130] { missed += 1 }
+        }
+        isOver.store(true, ordering: .relaxed)
+        other.join()
+        #expect(missed == 0)
+    }
+
+    @Test("slots are listed one by one, whatever their number")
+    func changedSlots() throws {
+        let sets = try PageSets(pagesPerChunk: 64, slotCount: 20_000)
+        let slots = [1, 63, 64, 65, 4095, 4096, 4097, 12_345, 20_000]
+        for slot in slots.shuffled() { sets.noteChanged(slot) }
+        #expect(sets.takeChanged() == slots)
+        #expect(sets.takeChanged().isEmpty)
+    }
+
     @Test("page ranges are counted and inserted over word borders")
     func ranges() throws {
         let sets = try PageSets(pagesPerChunk: 1024, slotCount: 2)

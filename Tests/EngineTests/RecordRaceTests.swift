@@ -1,4 +1,7 @@
+import Glibc
+import Synchronization
 import Testing
+import VDriveDataPlane
 import VDriveModel
 
 @testable import VDriveEngine
@@ -54,5 +57,55 @@ import VDriveModel
             _ = try await world.disk.evict(wait: true)
         }
         try await world.detach()
+    }
+
+    @Test("a write that another has noted but not yet listed is there after its flush and a crash")
+    func notedByAnother() async throws {
+        let world = try await EngineWorld(uploadInterval: .seconds(3600))
+        try await world.attach()
+        try await world.write(0, [UInt8](repeating: 1, count: 1 << 20))
+        _ = try await world.disk.evict(wait: true)
+        try await world.write(0, page(2))
+        try await world.flush()
+        // The first of two writers of a page is interrupted after it has set the bits.
+        let slot = world.plane.table.load(ChunkIndex(0)).slot
+        world.plane.pages.insert(slot, 1..<2, dirty: true)
+        try await world.write(4096, page(3))
+        try await world.flush()
+        try await world.crash()
+        try await world.attach()
+        #expect(try await world.read(4096, 4096) == page(3))
+        try await world.detach()
+    }
+
+    @Test("what is trimmed while a flush records it has no dirty pages after a crash")
+    func trimmedInMidFlush() async throws {
+        let world = try await EngineWorld(uploadInterval: .seconds(3600))
+        try await world.attach()
+        try await world.write(0, [UInt8](repeating: 1, count: 1 << 20))
+        let bitmap = world.disk.bitmap
+        let gate = Mutex(false)
+        let hold = Task { await bitmap.hold { gate.withLock { $0 } } }
+        let cache = world.disk.cache
+        let flush = Task { try await world.flush() }
+        // The snapshot is taken when nothing is left to be recorded.
+        try await eventually { await cache.changed.isEmpty }
+        try await world.deallocate(0, 8192)
+        gate.withLock { $0 = true }
+        await hold.value
+        try await flush.value
+        try await world.flush()
+        try await world.crash()
+        try await world.attach()
+        #expect(await world.disk.status().dirtyBytes == (1 << 20) - 8192)
+        #expect(try await world.read(0, 8192).allSatisfy { $0 == 0 })
+        try await world.detach()
+    }
+}
+
+extension BitmapActor {
+    /// Keeps its thread until something is so.
+    fileprivate func hold(until isOver: @Sendable () -> Bool) {
+        while !isOver() { usleep(1000) }
     }
 }

@@ -131,6 +131,9 @@ extension DataPlane {
         if newlyDirty > 0 {
             counters.dirtyPages.add(newlyDirty, ordering: .relaxed)
             pages.noteChanged(word.slot)
+        } else if word.presence == .partial, !pages.hasNoted(word.slot, touched) {
+            // Another writer has set the bits just now; a flush that comes after this answer must not miss them.
+            pages.noteChanged(word.slot)
         }
         return true
     }

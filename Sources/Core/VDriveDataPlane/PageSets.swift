@@ -8,19 +8,21 @@ package import VDriveModel
 /// A slot is one stretch of a mapping without reserve:
 ///
 ///     word 0       epoch     of the dirty pages
-///     word 1       listed    1 while the slot is on the changed list, the next slot's number shifted left by one above
-///     word 2       chunk     index of the owner
-///     word 3…      present   a bit a page
+///     word 1       chunk     index of the owner
+///     word 2…      present   a bit a page
 ///     …            dirty     a bit a page
+///     …            noted     a bit a page: it is in a record that LMDB has or gets, as present
 ///
 /// CacheActor allocates and frees slots; a FUSE thread reads and sets bits only while it has the owner pinned, and a
 /// slot is freed only while its owner is closing and unpinned. A bit is set after its bytes are in the cache file.
-/// Slots whose bits changed since the last flush hang on a list that many threads push to and one takes whole.
+/// Slots whose bits changed since the last flush are bits, too (`ChangedSlots`). A writer lists its slot for every page
+/// that is not noted yet, also where another has set the bits: that one may not have come to listing it.
 package struct PageSets: Sendable {
     @usableFromInline let region: MappedRegion
     @usableFromInline let wordsPerSet: Int
     @usableFromInline let wordsPerSlot: Int
     @usableFromInline let pagesPerChunk: Int
+    @usableFromInline let changed: ChangedSlots
     package let slotCount: Int
 
     /// - Parameter slotCount: 1…`ChunkWord.slotsMax`; costs address space only.
@@ -29,14 +31,21 @@ package struct PageSets: Sendable {
         self.pagesPerChunk = pagesPerChunk
         self.slotCount = slotCount
         wordsPerSet = (pagesPerChunk + 63) / 64
-        wordsPerSlot = (3 + 2 * wordsPerSet + 7) / 8 * 8
+        wordsPerSlot = (Self.firstSet + 3 * wordsPerSet + 7) / 8 * 8
+        changed = try ChangedSlots(slotCount: slotCount)
         region = try MappedRegion(byteCount: (slotCount + 1) * wordsPerSlot * 8)
     }
 
-    /// SAFETY: as in ChunkTable.word; `slot` is in 0…slotCount, checked here. Slot 0 is the head of the changed list.
+    /// Index of the word where the first set begins.
+    @usableFromInline static let firstSet = 2
+    @inlinable var presentSet: Int { Self.firstSet }
+    @inlinable var dirtySet: Int { Self.firstSet + wordsPerSet }
+    @inlinable var notedSet: Int { Self.firstSet + 2 * wordsPerSet }
+
+    /// SAFETY: as in ChunkTable.word; `slot` is in 1…slotCount, checked here.
     @inlinable @inline(__always)
     func word(_ slot: Int, _ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
-        precondition(slot >= 0 && slot <= slotCount, "no such slot")
+        precondition(slot > 0 && slot <= slotCount, "no such slot")
         return region.base.assumingMemoryBound(to: Atomic<UInt64>.self) + (slot * wordsPerSlot + index)
     }
 
@@ -49,15 +58,16 @@ package struct PageSets: Sendable {
     }
 
     package func chunk(_ slot: Int) -> ChunkIndex {
-        ChunkIndex(word(slot, 2).pointee.load(ordering: .relaxed))
+        ChunkIndex(word(slot, 1).pointee.load(ordering: .relaxed))
     }
 
     /// Makes a slot ready for a chunk. For CacheActor; nobody else knows the slot yet.
     package func reset(_ slot: Int, chunk: ChunkIndex, epoch: Epoch, present: PageSet, dirty: PageSet) {
         setEpoch(slot, epoch)
-        word(slot, 2).pointee.store(chunk.rawValue, ordering: .relaxed)
-        store(slot, first: 3, present)
-        store(slot, first: 3 + wordsPerSet, dirty)
+        word(slot, 1).pointee.store(chunk.rawValue, ordering: .relaxed)
+        store(slot, first: presentSet, present)
+        store(slot, first: dirtySet, dirty)
+        store(slot, first: notedSet, PageSet(pageCount: pagesPerChunk))
     }
 
     private func store(_ slot: Int, first: Int, _ set: PageSet) {
@@ -66,19 +76,27 @@ package struct PageSets: Sendable {
         }
     }
 
-    package func present(_ slot: Int) -> PageSet { load(slot, first: 3) }
-    package func dirty(_ slot: Int) -> PageSet { load(slot, first: 3 + wordsPerSet) }
+    package func present(_ slot: Int) -> PageSet { load(slot, first: presentSet) }
+    package func dirty(_ slot: Int) -> PageSet { load(slot, first: dirtySet) }
 
     private func load(_ slot: Int, first: Int) -> PageSet {
         var set = PageSet(pageCount: pagesPerChunk)
         for index in 0..<wordsPerSet {
-            // Sequentially consistent: a flush clears `listed` and then reads the bits (see takeChanged).
+            // Sequentially consistent: a flush takes the slot off the list and then reads the bits (see takeChanged).
             set.words[index] = word(slot, first + index).pointee.load(ordering: .sequentiallyConsistent)
         }
         return set
     }
 
-    package func setDirty(_ slot: Int, _ set: PageSet) { store(slot, first: 3 + wordsPerSet, set) }
+    package func setDirty(_ slot: Int, _ set: PageSet) { store(slot, first: dirtySet, set) }
+
+    /// A record of these pages is with LMDB, or on its way there. For CacheActor.
+    package func setNoted(_ slot: Int, _ set: PageSet) { store(slot, first: notedSet, set) }
+
+    /// Whether a record speaks of every page of the range.
+    @inlinable package func hasNoted(_ slot: Int, _ pages: Range<Int>) -> Bool {
+        unset(slot, first: notedSet, pages) == 0
+    }
 
     /// Whether every page of the range is present.
     @inlinable package func hasPresent(_ slot: Int, _ pages: Range<Int>) -> Bool {
@@ -86,11 +104,11 @@ package struct PageSets: Sendable {
     }
 
     /// How many pages of the range are not present.
-    @inlinable package func absent(_ slot: Int, _ pages: Range<Int>) -> Int { unset(slot, first: 3, pages) }
+    @inlinable package func absent(_ slot: Int, _ pages: Range<Int>) -> Int { unset(slot, first: presentSet, pages) }
 
     /// How many pages of the range are not dirty.
     @inlinable package func clean(_ slot: Int, _ pages: Range<Int>) -> Int {
-        unset(slot, first: 3 + wordsPerSet, pages)
+        unset(slot, first: dirtySet, pages)
     }
 
     @inlinable func unset(_ slot: Int, first: Int, _ pages: Range<Int>) -> Int {
@@ -114,9 +132,9 @@ package struct PageSets: Sendable {
         var page = pages.lowerBound
         while page < pages.upperBound {
             let (index, mask) = Self.mask(from: page, to: pages.upperBound)
-            word(slot, 3 + index).pointee.bitwiseOr(mask, ordering: .sequentiallyConsistent)
+            word(slot, presentSet + index).pointee.bitwiseOr(mask, ordering: .sequentiallyConsistent)
             if dirty {
-                let before = word(slot, 3 + wordsPerSet + index).pointee
+                let before = word(slot, dirtySet + index).pointee
                     .bitwiseOr(mask, ordering: .sequentiallyConsistent).oldValue
                 newlyDirty += (~before & mask).nonzeroBitCount
             }
@@ -133,37 +151,13 @@ package struct PageSets: Sendable {
         return (index, upper & ~((UInt64(1) << UInt64(low)) - 1))
     }
 
-    /// Puts a slot on the changed list, once. Call it after the bits are set.
+    /// Puts a slot on the list of those that changed. Call it after the bits are set.
     @inlinable package func noteChanged(_ slot: Int) {
-        // Any value other than 0 says "listed"; the link is the previous head, shifted, with bit 0 set.
-        let link = word(slot, 1)
-        guard
-            link.pointee.compareExchange(expected: 0, desired: 1, ordering: .sequentiallyConsistent).exchanged
-        else { return }
-        let head = word(0, 0)
-        var first = head.pointee.load(ordering: .acquiring)
-        while true {
-            link.pointee.store(first << 1 | 1, ordering: .releasing)
-            let (exchanged, original) = head.pointee.weakCompareExchange(
-                expected: first,
-                desired: UInt64(slot),
-                ordering: .acquiringAndReleasing
-            )
-            if exchanged { return }
-            first = original
-        }
+        precondition(slot > 0 && slot <= slotCount, "no such slot")
+        changed.insert(slot)
     }
 
     /// Takes the changed slots. A slot is off the list before its bits are read, so that a change during the reading
     /// lists it again. One taker at a time (CacheActor).
-    package func takeChanged() -> [Int] {
-        var slots: [Int] = []
-        var slot = Int(word(0, 0).pointee.exchange(0, ordering: .acquiringAndReleasing))
-        while slot != 0 {
-            slots.append(slot)
-            // The exchange to 0 comes before the reader loads the bits.
-            slot = Int(word(slot, 1).pointee.exchange(0, ordering: .sequentiallyConsistent) >> 1)
-        }
-        return slots
-    }
+    package func takeChanged() -> [Int] { changed.takeAll() }
 }

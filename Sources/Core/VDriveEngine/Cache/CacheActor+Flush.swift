@@ -89,13 +89,22 @@ extension CacheActor {
                 batch.record(chunk, pageRecord(of: chunk))
             }
         }
+        for case (let chunk, let record?) in batch.pages {
+            let slot = plane.table.load(chunk).slot
+            if slot != 0 { plane.pages.setNoted(slot, record.present) }
+        }
         do throws(DiskError) {
             try await syncAndApply(batch)
         } catch {
             changed.formUnion(chunks)
+            changed.formUnion(batch.pages.keys)
             throw error
         }
-        for (chunk, record) in batch.pages { noteRecorded(chunk, record) }
+        for (chunk, record) in batch.pages {
+            noteRecorded(chunk, record)
+            // What a trim has made of it meanwhile is not what was recorded.
+            if changed.contains(chunk) { recordedWhole.remove(chunk) }
+        }
     }
 
     private func takeChanged() -> Set<ChunkIndex> {
