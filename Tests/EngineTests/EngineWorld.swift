@@ -4,11 +4,13 @@ import Logging
 import Synchronization
 import Testing
 import VDriveDataPlane
-import VDriveEngine
 import VDriveFormat
+import VDriveMetadata
 import VDriveModel
 import VDriveStore
 import VDriveTestKit
+
+@testable import VDriveEngine
 
 /// A disk without a kernel: the engine on a store, driven through the data plane as FUSE threads do it.
 final class EngineWorld: Sendable {
@@ -114,12 +116,26 @@ final class EngineWorld: Sendable {
     }
 
     func detach(commit: Bool = true, releasing: Bool = true) async throws {
+        try await checkRecords(of: end(commit: commit, releasing: releasing))
+    }
+
+    private func end(commit: Bool, releasing: Bool) async throws -> Disk {
         let (disk, task) = state.withLock { state in
             defer { state = nil }
             return state!
         }
         try await disk.stop(commit: commit, releasing: releasing)
         await task?.value
+        return disk
+    }
+
+    /// What LMDB says after a stop is what was in the cache, page by page.
+    private func checkRecords(of disk: Disk) async throws {
+        let recorded = Dictionary(uniqueKeysWithValues: try MetadataStore(directory: folder + "/state").pages())
+        let cached = await disk.cache.recordsInMemory(of: Set(recorded.keys))
+        for (chunk, record) in cached where recorded[chunk] != record {
+            Issue.record("LMDB says of \(chunk) \(recorded[chunk] as Any), but it is \(record as Any)")
+        }
     }
 
     /// Leaves the folders as `kill -9` would: as they are now, with nothing recorded at a stop.
@@ -133,7 +149,7 @@ final class EngineWorld: Sendable {
             try? Directory.removeTree(image)
             try await mustRun(["cp", "-a", folder, image])
         } while try await !runProgram(["cmp", folder + "/state/data.mdb", image + "/state/data.mdb"]).isSuccess
-        try await detach(commit: false, releasing: false)
+        _ = try await end(commit: false, releasing: false)
         try loseMachine()
         for name in ["cache", "state"] { try Directory.rename(image + "/" + name, to: folder + "/" + name) }
     }
@@ -227,6 +243,13 @@ struct Answer: Sendable {
         )
         return UnsafePointer(table)
     }()
+}
+
+extension CacheActor {
+    /// What LMDB should say of these chunks, and of all others that are cached. Nothing of those that wait to be checked.
+    fileprivate func recordsInMemory(of known: Set<ChunkIndex>) -> [(ChunkIndex, PageRecord?)] {
+        known.union(policy.chunks).union(dirty).subtracting(unverified).map { ($0, pageRecord(of: $0)) }
+    }
 }
 
 private final class AnswerBox {
