@@ -19,6 +19,8 @@ extension Integration {
             return [
                 Run(writers: 1, chunkSize: "256K", rounds: form.rounds(short: 6, long: 100)),
                 Run(writers: 4, chunkSize: "64K", rounds: form.rounds(short: 6, long: 100)),
+                // Chunks of several frames are here in part most of the time.
+                Run(writers: 4, chunkSize: "1M", rounds: form.rounds(short: 6, long: 100)),
             ]
         }()
 
