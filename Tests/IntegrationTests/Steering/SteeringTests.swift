@@ -159,10 +159,23 @@ extension Integration {
                 let later = try await disk.cache("limits", FilmDisk.name, "--json")
                 let kept = try JSONDecoder().decode(CacheLimitsOf.Output.self, from: Data(later.utf8))
                 #expect(kept.sizeBytes == 48 * mib && kept.softPercent == 60 && kept.pinnedBytes == 5 * mib)
+                try await limitsWhileDetached(daemon)
                 _ = try await disk.cache("unpin", FilmDisk.name)
                 #expect(try await disk.rules().isEmpty)
                 try await daemon.mustCtl("detach", FilmDisk.name)
             }
+        }
+
+        /// 5 MiB are pinned.
+        private func limitsWhileDetached(_ daemon: DaemonUnderTest) async throws {
+            try await daemon.mustCtl("detach", FilmDisk.name)
+            let small = try await daemon.ctl(["cache", "limits", FilmDisk.name, "--size", "5M"])
+            #expect(small.status == 1 && small.errors.contains("needs a cache of at least 582"), "\(small)")
+            try await daemon.mustCtl("cache", "limits", FilmDisk.name, "--size", "6M")
+            try await daemon.mustCtl("attach", FilmDisk.name)
+            let text = try await daemon.mustCtl("cache", "limits", FilmDisk.name, "--json")
+            let limits = try JSONDecoder().decode(CacheLimitsOf.Output.self, from: Data(text.utf8))
+            #expect(limits.sizeBytes == 6 << 20 && limits.pinnedBytes == 5 << 20)
         }
     }
 }

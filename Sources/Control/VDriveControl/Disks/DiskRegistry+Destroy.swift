@@ -65,10 +65,7 @@ extension DiskRegistry {
         _ job: JobHandle
     ) async throws(RPCError) -> DiskDestroy.Output {
         let name = configuration.name
-        let local = LocalDisk(
-            cacheDirectory: configuration.cacheDirectory,
-            stateDirectory: layout.metadataDirectory(of: name)
-        )
+        let local = LocalDisk(configuration, in: layout)
         if params.discardLocal != true, let changes = await host.run({ local.changes() }) {
             throw RPCError(
                 .refused,
@@ -142,5 +139,14 @@ extension DiskRegistry {
                     + error.message.replacing("attach with --takeover", with: "destroy with --takeover")
             )
         }
+    }
+}
+
+extension LocalDisk {
+    init(_ configuration: DiskConfiguration, in layout: StateLayout) {
+        self.init(
+            cacheDirectory: configuration.cacheDirectory,
+            stateDirectory: layout.metadataDirectory(of: configuration.name)
+        )
     }
 }

@@ -44,7 +44,14 @@ extension DiskRegistry {
         limits.softPercent = softPercent ?? limits.softPercent
         limits.reservePercent = reservePercent ?? limits.reservePercent
         switch entry.phase {
-        case .detached: break
+        case .detached:
+            // Nothing may attach it meanwhile, so nothing waits here.
+            if limits.hardBytes < entry.configuration.cacheLimits.hardBytes {
+                let local = LocalDisk(entry.configuration, in: layout)
+                do throws(DiskError) { try local.checkPins(fit: limits.hardBytes, entry.configuration.geometry) } catch {
+                    throw RPCError(error)
+                }
+            }
         case .attached(let attached):
             do throws(DiskError) { try await attached.disk.setLimits(limits) } catch { throw RPCError(error) }
             if let policy = params.cachePolicy { await attached.disk.setCachePolicy(CachePolicy(policy)) }

@@ -62,7 +62,7 @@ extension CacheActor {
     }
 
     private func takePins(_ next: PinSet) throws(DiskError) {
-        if next.pageCount > pins.pageCount { try checkPins(next.pageCount, limitBytes: limitBytes) }
+        if next.pageCount > pins.pageCount { try CacheLimits.check(pinnedPages: next.pageCount, limitBytes: limitBytes) }
         guard next.stretchCount <= EngineLimits.pinStretchesMax else {
             throw DiskError(
                 .refused,
@@ -135,7 +135,7 @@ extension CacheActor {
     func pinTrouble(of rule: PinRuleID) -> PinTrouble? {
         if let one = leftOut.first(where: { $0.id == rule }) {
             let next = pins.replacing(rule, with: pageStretches(one.ranges))
-            let reason = excess(next.pageCount, limitBytes: limitBytes) ?? "It lies in too many places."
+            let reason = CacheLimits.excess(pinnedPages: next.pageCount, limitBytes: limitBytes) ?? "It lies in too many places."
             return .notInForce("It pins nothing. \(reason)")
         }
         return pinFetchFailure.map { .missing($0.message) }
@@ -153,31 +153,8 @@ extension CacheActor {
         pinFetchFailure = failure
     }
 
-    /// Whole pages of the disk that byte ranges touch.
     private func pageStretches(_ ranges: [Range<UInt64>]) -> PinSet.Stretches {
-        let pageBytes = UInt64(DiskGeometry.pageBytes)
-        return ranges.map { $0.clamped(to: 0..<geometry.diskBytes) }.filter { !$0.isEmpty }.map { range in
-            range.lowerBound / pageBytes..<(range.upperBound - 1) / pageBytes + 1
-        }
-    }
-
-    /// - Throws: `outOfSpace` when so many pinned pages would leave no room for the rest.
-    func checkPins(_ pages: UInt64, limitBytes: UInt64) throws(DiskError) {
-        guard let excess = excess(pages, limitBytes: limitBytes) else { return }
-        throw DiskError(
-            .outOfSpace,
-            "\(excess) Nothing was changed; enlarge the cache, free space beside it, or unpin something."
-        )
-    }
-
-    /// How much is needed where so many pinned pages would leave no room for the rest.
-    private func excess(_ pages: UInt64, limitBytes: UInt64) -> String? {
-        let pinned = pages * UInt64(DiskGeometry.pageBytes)
-        let needed = CacheLimits.leastBytes(forPinned: pinned)
-        guard needed > limitBytes else { return nil }
-        return
-            "\(pinned) bytes are to stay pinned, which needs a cache of at least \(needed) bytes; it would be held to "
-            + "\(limitBytes)."
+        PinSet.stretches(touchedBy: ranges, geometry)
     }
 
     /// The policy learns which chunks it may choose from now on. Nothing waits.

@@ -29,6 +29,14 @@ struct PinSet: Sendable {
         return next
     }
 
+    /// Whole pages of the disk that byte ranges touch.
+    static func stretches(touchedBy ranges: [Range<UInt64>], _ geometry: DiskGeometry) -> Stretches {
+        let pageBytes = UInt64(DiskGeometry.pageBytes)
+        return ranges.map { $0.clamped(to: 0..<geometry.diskBytes) }.filter { !$0.isEmpty }.map { range in
+            range.lowerBound / pageBytes..<(range.upperBound - 1) / pageBytes + 1
+        }
+    }
+
     /// Stretches in order, with none that touches another.
     static func merge(_ stretches: Stretches) -> Stretches {
         var merged: Stretches = []

@@ -32,6 +32,25 @@ package struct CacheLimits: Hashable, Sendable {
     /// What a cache must be allowed for so much to be pinned: a tenth is left for everything else.
     package static func leastBytes(forPinned pinned: UInt64) -> UInt64 { pinned + (pinned + 8) / 9 }
 
+    /// How much is needed where so many pinned pages would leave no room for the rest: a sentence; nil where they fit.
+    static func excess(pinnedPages pages: UInt64, limitBytes: UInt64) -> String? {
+        let pinned = pages * UInt64(DiskGeometry.pageBytes)
+        let needed = leastBytes(forPinned: pinned)
+        guard needed > limitBytes else { return nil }
+        return
+            "\(pinned) bytes are to stay pinned, which needs a cache of at least \(needed) bytes; it would be held to "
+            + "\(limitBytes)."
+    }
+
+    /// - Throws: `outOfSpace` when so many pinned pages would leave no room for the rest.
+    static func check(pinnedPages pages: UInt64, limitBytes: UInt64) throws(DiskError) {
+        guard let excess = excess(pinnedPages: pages, limitBytes: limitBytes) else { return }
+        throw DiskError(
+            .outOfSpace,
+            "\(excess) Nothing was changed; enlarge the cache, free space beside it, or unpin something."
+        )
+    }
+
     /// - Throws: `refused` when a value is out of its range.
     func check(_ geometry: DiskGeometry) throws(DiskError) {
         let least = EngineLimits.cacheChunksMin * UInt64(geometry.chunkBytes)

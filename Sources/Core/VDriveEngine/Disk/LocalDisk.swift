@@ -2,7 +2,7 @@ internal import Glibc
 package import Linux
 internal import VDriveDataPlane
 internal import VDriveMetadata
-internal import VDriveModel
+package import VDriveModel
 
 /// What this machine has of a disk that is not attached: its state directory, and its files in the cache directory.
 /// Everything blocks.
@@ -43,6 +43,25 @@ package struct LocalDisk: Sendable {
             guard isCacheFile(name), let status = status("\(cacheDirectory)/\(name)") else { return false }
             return status.kind == .file && status.allocatedBytes > 0
         }
+    }
+
+    // MARK: What is pinned
+
+    /// - Throws: `outOfSpace` when what the disk's rules pin would not fit into a cache of so many bytes; `internal` when
+    /// the metadata cannot be read.
+    package func checkPins(fit limitBytes: UInt64, _ geometry: DiskGeometry) throws(DiskError) {
+        guard Directory.exists("\(stateDirectory)/\(MetadataStore.fileNames[0])") else { return }
+        let rules: [PinRule]
+        do throws(MetadataError) {
+            let store = try MetadataStore(directory: stateDirectory)
+            defer { store.close() }
+            rules = try store.pins()
+        } catch {
+            throw DiskError(.internal, "\(error) What is pinned cannot be told.")
+        }
+        let pins = PinSet(pagesPerChunk: geometry.pagesPerChunk)
+            .replacing(rules.map { ($0.id, PinSet.stretches(touchedBy: $0.ranges, geometry)) })
+        try CacheLimits.check(pinnedPages: pins.pageCount, limitBytes: limitBytes)
     }
 
     // MARK: Removing it
