@@ -246,7 +246,7 @@ struct Answer: Sendable {
 }
 
 extension CacheActor {
-    /// What LMDB should say of these chunks, and of all others that are cached. Nothing of those that wait to be checked.
+    /// What LMDB should say of these chunks and of all others that are cached, but for those that wait to be checked.
     fileprivate func recordsInMemory(of known: Set<ChunkIndex>) -> [(ChunkIndex, PageRecord?)] {
         known.union(policy.chunks).union(dirty).subtracting(unverified).map { ($0, pageRecord(of: $0)) }
     }

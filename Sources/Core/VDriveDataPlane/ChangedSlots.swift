@@ -4,9 +4,9 @@ package import Synchronization
 /// The numbers of the page sets that changed since somebody asked last.
 ///
 /// ## Notes on the design
-/// A bit a slot, and over 64 of these words a word with a bit for each that may not be zero. Whoever inserts a slot sees
-/// to both bits, also where another thread has set the first and not yet the second: when `insert` returns the next
-/// `takeAll` finds the slot. A linked list cannot promise that: a thread that finds the slot taken by another one
+/// A bit a slot, and over 64 of these words a word with a bit for each that may not be zero. Whoever inserts a slot
+/// sees to both bits, also where another thread has set the first and not yet the second: when `insert` returns the
+/// next `takeAll` finds the slot. A linked list cannot promise that: a thread that finds the slot taken by another one
 /// would have to wait until that one has linked it in.
 package struct ChangedSlots: Sendable {
     @usableFromInline let region: MappedRegion

@@ -48,7 +48,8 @@ extension DiskRegistry {
             // Nothing may attach it meanwhile, so nothing waits here.
             if limits.hardBytes < entry.configuration.cacheLimits.hardBytes {
                 let local = LocalDisk(entry.configuration, in: layout)
-                do throws(DiskError) { try local.checkPins(fit: limits.hardBytes, entry.configuration.geometry) } catch {
+                let geometry = entry.configuration.geometry
+                do throws(DiskError) { try local.checkPins(fit: limits.hardBytes, geometry) } catch {
                     throw RPCError(error)
                 }
             }

@@ -84,7 +84,7 @@ extension CacheActor {
         // From here to the end nothing else runs.
         let limit = effectiveLimit(next, measure)
         if next.hardBytes < limits.hardBytes || next.reservePercent > limits.reservePercent {
-            try CacheLimits.check(pinnedPages: pins.pageCount, limitBytes: limit)
+            try CacheLimits.check(pins: pins, limitBytes: limit)
         }
         if next.hardBytes != limits.hardBytes {
             let pages = CachePolicy.newPagesMin(cacheBytes: next.hardBytes, chunkBytes: geometry.chunkBytes)

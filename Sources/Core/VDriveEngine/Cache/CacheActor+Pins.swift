@@ -62,7 +62,7 @@ extension CacheActor {
     }
 
     private func takePins(_ next: PinSet) throws(DiskError) {
-        if next.pageCount > pins.pageCount { try CacheLimits.check(pinnedPages: next.pageCount, limitBytes: limitBytes) }
+        if next.pageCount > pins.pageCount { try CacheLimits.check(pins: next, limitBytes: limitBytes) }
         guard next.stretchCount <= EngineLimits.pinStretchesMax else {
             throw DiskError(
                 .refused,
@@ -135,7 +135,7 @@ extension CacheActor {
     func pinTrouble(of rule: PinRuleID) -> PinTrouble? {
         if let one = leftOut.first(where: { $0.id == rule }) {
             let next = pins.replacing(rule, with: pageStretches(one.ranges))
-            let reason = CacheLimits.excess(pinnedPages: next.pageCount, limitBytes: limitBytes) ?? "It lies in too many places."
+            let reason = CacheLimits.excess(of: next, limitBytes: limitBytes) ?? "It lies in too many places."
             return .notInForce("It pins nothing. \(reason)")
         }
         return pinFetchFailure.map { .missing($0.message) }

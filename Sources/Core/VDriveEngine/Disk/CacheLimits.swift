@@ -32,9 +32,9 @@ package struct CacheLimits: Hashable, Sendable {
     /// What a cache must be allowed for so much to be pinned: a tenth is left for everything else.
     package static func leastBytes(forPinned pinned: UInt64) -> UInt64 { pinned + (pinned + 8) / 9 }
 
-    /// How much is needed where so many pinned pages would leave no room for the rest: a sentence; nil where they fit.
-    static func excess(pinnedPages pages: UInt64, limitBytes: UInt64) -> String? {
-        let pinned = pages * UInt64(DiskGeometry.pageBytes)
+    /// How much is needed where the pinned pages would leave no room for the rest: a sentence; nil where they fit.
+    static func excess(of pins: PinSet, limitBytes: UInt64) -> String? {
+        let pinned = pins.pageCount * UInt64(DiskGeometry.pageBytes)
         let needed = leastBytes(forPinned: pinned)
         guard needed > limitBytes else { return nil }
         return
@@ -42,9 +42,9 @@ package struct CacheLimits: Hashable, Sendable {
             + "\(limitBytes)."
     }
 
-    /// - Throws: `outOfSpace` when so many pinned pages would leave no room for the rest.
-    static func check(pinnedPages pages: UInt64, limitBytes: UInt64) throws(DiskError) {
-        guard let excess = excess(pinnedPages: pages, limitBytes: limitBytes) else { return }
+    /// - Throws: `outOfSpace` when the pinned pages would leave no room for the rest.
+    static func check(pins: PinSet, limitBytes: UInt64) throws(DiskError) {
+        guard let excess = excess(of: pins, limitBytes: limitBytes) else { return }
         throw DiskError(
             .outOfSpace,
             "\(excess) Nothing was changed; enlarge the cache, free space beside it, or unpin something."

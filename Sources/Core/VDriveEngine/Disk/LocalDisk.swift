@@ -47,8 +47,8 @@ package struct LocalDisk: Sendable {
 
     // MARK: What is pinned
 
-    /// - Throws: `outOfSpace` when what the disk's rules pin would not fit into a cache of so many bytes; `internal` when
-    /// the metadata cannot be read.
+    /// - Throws: `outOfSpace` when what the disk's rules pin would not fit into a cache of so many bytes; `internal`
+    /// when the metadata cannot be read.
     package func checkPins(fit limitBytes: UInt64, _ geometry: DiskGeometry) throws(DiskError) {
         guard Directory.exists("\(stateDirectory)/\(MetadataStore.fileNames[0])") else { return }
         let rules: [PinRule]
@@ -61,7 +61,7 @@ package struct LocalDisk: Sendable {
         }
         let pins = PinSet(pagesPerChunk: geometry.pagesPerChunk)
             .replacing(rules.map { ($0.id, PinSet.stretches(touchedBy: $0.ranges, geometry)) })
-        try CacheLimits.check(pinnedPages: pins.pageCount, limitBytes: limitBytes)
+        try CacheLimits.check(pins: pins, limitBytes: limitBytes)
     }
 
     // MARK: Removing it
