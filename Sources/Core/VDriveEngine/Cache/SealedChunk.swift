@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Linux
 internal import VDriveModel
 
@@ -35,7 +36,7 @@ final class ChunkBuffer: @unchecked Sendable {
     /// Zeros.
     init(count: Int) {
         bytes = .allocate(byteCount: count, alignment: 4096)
-        bytes.initializeMemory(as: UInt8.self, repeating: 0)
+        memset(bytes.baseAddress!, 0, count)
     }
 
     deinit { bytes.deallocate() }
