@@ -71,9 +71,12 @@ actor BitmapActor {
     }
 
     func reset() throws(DiskError) {
+        // Of what another machine has written no row is known, even on the machine that made the disk.
+        superblock?.allocationIsComplete = false
         let superblock = superblock
         try metadata { () throws(MetadataError) in try opened.reset(keeping: superblock) }
         nodes = [:]
+        pending = MetadataBatch()
     }
 
     /// The commits since the last checkpoint that this machine knows, in order.
