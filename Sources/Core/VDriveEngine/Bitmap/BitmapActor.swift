@@ -231,6 +231,9 @@ actor BitmapActor {
     /// - Parameter bytes: the object that the node was decoded from.
     func install(_ node: MapNode, _ bytes: [UInt8]) throws(DiskError) {
         remember(node)
+        let reference = NodeReference(level: node.level, index: node.index, version: node.version)
+        // A checkpoint may have replaced it while it was fetched: beside the new tree its entries say nothing.
+        guard map.refers(to: reference, { (above) throws(MapState.NeedsNode) in try self.node(above) }) else { return }
         pending.nodes[NodePlace(level: node.level, index: node.index)] = bytes
         if case .chunks(let entries) = node.slots { pending.allocation[node.index] = row(of: node.index, entries) }
         guard pending.nodes.count > EngineLimits.nodesInMemory else { return }

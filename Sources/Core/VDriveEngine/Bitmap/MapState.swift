@@ -199,6 +199,11 @@ struct MapState {
         }
     }
 
+    /// Whether the tree holds a node in this version; false also where the way to it is not known here.
+    func refers(to reference: NodeReference, _ node: Source) -> Bool {
+        (try? self.reference(level: reference.level, index: reference.index, node)) == reference
+    }
+
     /// Which version of a node the tree refers to.
     private func reference(level: Int, index: UInt64, _ node: Source) throws(NeedsNode) -> NodeReference? {
         guard let checkpoint, level <= checkpoint.levels - 1 else { return nil }
