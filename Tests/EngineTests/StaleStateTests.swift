@@ -50,4 +50,48 @@ import VDriveTestKit
         #expect(try await same(one.read(4 << 16, 65536), fill(4)))
         try await one.detach()
     }
+
+    @Test("an attach that fails does not give away a disk whose changes wait here")
+    func failedAttachKeepsTheDisk() async throws {
+        let memory = MemoryStore()
+        let store = FaultyStore(memory)
+        let one = try await world(store)
+        let two = try await world(memory)
+        try await one.attach()
+        try await one.write(0, fill(1))
+        try await one.flush()
+        try await one.crash()
+        let trouble = FaultyStore.Fault.failBefore(StoreError(.forbidden, "Not today."))
+        store.add(.init(.put, nameContains: "commits/", trouble))
+        #expect(await attachError(one) != nil)
+        #expect(await attachError(two)?.kind == .refused)
+        store.clear()
+        #expect(await attachError(one) == nil)
+        #expect(try await same(one.read(0, 65536), fill(1)))
+        try await one.detach()
+        #expect(await attachError(two) == nil)
+        try await two.detach()
+    }
+
+    /// What it releases it does not hold: without its remote another machine may be writing.
+    @Test("a disk that a failed attach has given back is not served without its remote")
+    func failedAttachReleases() async throws {
+        let memory = MemoryStore()
+        let store = FaultyStore(memory)
+        let one = try await world(store)
+        let two = try await world(memory)
+        try await one.attach()
+        try await one.detach()
+        let trouble = FaultyStore.Fault.failBefore(StoreError(.forbidden, "Not today."))
+        store.add(.init(.put, nameContains: "commits/", trouble))
+        #expect(await attachError(one) != nil)
+        #expect(await attachError(two) == nil)
+        try await two.write(0, fill(2))
+        try await two.disk.sync()
+        store.clear()
+        store.add(.init(nil, .failBefore(StoreError(.unavailable, "The cable is out."))))
+        #expect(await attachError(one)?.kind == .retry)
+        store.clear()
+        try await two.detach()
+    }
 }

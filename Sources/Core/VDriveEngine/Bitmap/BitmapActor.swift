@@ -382,6 +382,9 @@ actor BitmapActor {
         try applyPending(batch)
     }
 
+    /// The term was given back before anything was served.
+    func noteRelease() throws(DiskError) { try noteStop(isClean: superblock?.isClean ?? false, isReleased: true) }
+
     /// Counts LMDB's commits, for tests of what a flush costs.
     var lastTransaction: Int { opened.lastTransaction }
 

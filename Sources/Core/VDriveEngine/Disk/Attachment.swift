@@ -74,9 +74,15 @@ struct Attachment: Sendable {
                 notices: local.notices
             )
         } catch {
-            if error.kind != .fenced { try? await fence.claims.release(claimed.term) }
+            if error.kind != .fenced, !claimed.wasHeld, !local.hasDirty { try? await giveBack(claimed.term) }
             throw error
         }
+    }
+
+    /// The disk goes back to what it was before the attach that failed: anybody's. Noted first, as at a detach.
+    private func giveBack(_ term: Term) async throws(DiskError) {
+        try await bitmap.noteRelease()
+        try await fence.claims.release(term)
     }
 
     /// Serves what is here, without the remote.

@@ -107,7 +107,7 @@ package struct DiskRemoval: Sendable {
         do throws(DiskError) {
             try await mark()
         } catch {
-            try? await claims.release(claimed.term)
+            if !claimed.wasHeld { try? await claims.release(claimed.term) }
             throw error
         }
     }

@@ -29,11 +29,13 @@ struct TermClaim: Sendable {
         var term: Term
         /// Another holder had the disk, and may still have changes for it.
         var tookOver: Bool
+        /// This holder had the disk, and had not let go of it: nobody else could have attached it.
+        var wasHeld: Bool
     }
 
     private enum Standing {
         case free
-        case mine
+        case mine(isReleased: Bool)
         case others(TermOwner?)
     }
 
@@ -50,8 +52,10 @@ struct TermClaim: Sendable {
         var highest = max(floor, try await highestTerm(from: floor))
         var tookOver = false
         while true {
+            var wasHeld = false
             switch try await standing(of: highest, holder) {
-            case .free, .mine: break
+            case .free: break
+            case .mine(let isReleased): wasHeld = !isReleased
             case .others(let owner):
                 guard takesOver else { throw refusal(highest, owner) }
                 tookOver = true
@@ -60,7 +64,7 @@ struct TermClaim: Sendable {
             try note(claiming: term, &holder)
             let owner = holder.owner(softwareVersion: softwareVersion)
             let outcome = try await attempt(term, owner)
-            if outcome == .won { return Claimed(term: term, tookOver: tookOver) }
+            if outcome == .won { return Claimed(term: term, tookOver: tookOver, wasHeld: wasHeld) }
             // Somebody was faster, and the record of who it is may still be on its way; or it was us.
             try? await Task.sleep(for: EngineLimits.ownerRecordPatience)
             if outcome == .lost { try note(claiming: Term(0), &holder) }
@@ -116,10 +120,12 @@ struct TermClaim: Sendable {
         guard term > Term(0) else { return .free }
         do throws(StoreError) {
             let owner = try await owner(of: term)
-            if owner?.holder == holder.id || (owner == nil && holder.lastClaim == term) { return .mine }
             let release = ObjectName.termRelease(term, claimIsFolder: claimIsFolder)
-            if primitive != nil, try await store.length(of: release) != nil { return .free }
-            return .others(owner)
+            let isReleased = try await store.length(of: release) != nil
+            if owner?.holder == holder.id || (owner == nil && holder.lastClaim == term) {
+                return .mine(isReleased: isReleased)
+            }
+            return primitive != nil && isReleased ? .free : .others(owner)
         } catch {
             throw DiskError(error)
         }
