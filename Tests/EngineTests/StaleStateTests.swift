@@ -94,4 +94,67 @@ import VDriveTestKit
         store.clear()
         try await two.detach()
     }
+
+    /// A commit landed, and the power went before LMDB, or any flush, knew of what is in it. The disk is then served as
+    /// this machine knows it; it must not become another one under a mounted filesystem when the remote is back.
+    @Test(
+        "a disk that was served without its remote stays what it was, whatever commit of its own had landed",
+        arguments: [false, true]
+    )
+    func landedUnseen(restarts: Bool) async throws {
+        let store = FaultyStore(MemoryStore())
+        let one = try await world(store)
+        try await one.attach()
+        try await one.write(1 << 16, fill(1))
+        try await one.write(2 << 16, fill(2))
+        try await one.disk.sync()
+        try await one.flush()
+        let before = try await copyState(one)
+        try await one.write(2 << 16, fill(22))
+        try await one.write(5 << 16, fill(55))
+        try await one.disk.sync()
+        try await one.crash()
+        try Directory.removeTree(one.folder + "/state")
+        try Directory.rename(before, to: one.folder + "/state")
+
+        store.add(.init(nil, .failBefore(StoreError(.unavailable, "The cable is out."))))
+        try await one.attach()
+        #expect(try await same(one.read(5 << 16, 65536), fill(0)))
+        try await one.write(6 << 16, fill(6))
+        try await one.flush()
+        if restarts {
+            try await one.crash()
+            store.clear()
+            // Its first commit does not come to be; the next attach is to know all the same.
+            store.add(.init(.put, nameContains: "commits/", .failBefore(StoreError(.forbidden, "Not today."))))
+            #expect(await attachError(one)?.kind != .diverged)
+            store.clear()
+            try await one.attach()
+        }
+        store.clear()
+        try await eventually { (try? await one.disk.sync()) != nil }
+        _ = try await one.disk.evict(wait: true)
+        #expect(try await same(one.read(1 << 16, 65536), fill(1)))
+        #expect(try await same(one.read(2 << 16, 65536), fill(2)))
+        #expect(try await same(one.read(5 << 16, 65536), fill(0)))
+        #expect(try await same(one.read(6 << 16, 65536), fill(6)))
+        try await one.detach()
+        try one.loseMachine()
+        try await one.attach()
+        #expect(try await same(one.read(2 << 16, 65536), fill(2)))
+        #expect(try await same(one.read(5 << 16, 65536), fill(0)))
+        #expect(await one.disk.status().allocatedBytes == 3 << 16)
+        try await one.detach()
+    }
+
+    /// LMDB's file at a moment when nothing is being written to it.
+    private func copyState(_ world: EngineWorld) async throws -> String {
+        let copy = world.folder + "/state-before"
+        try Directory.createAll(copy)
+        for name in try Directory.list(world.folder + "/state") where name != "lock.mdb" {
+            let bytes = try readFile(world.folder + "/state/" + name, maxBytes: 64 << 20)
+            try writeFileAtomically(copy + "/" + name, bytes, mode: 0o600)
+        }
+        return copy
+    }
 }

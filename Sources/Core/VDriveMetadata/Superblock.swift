@@ -17,6 +17,9 @@ package struct Superblock: Hashable, Sendable {
     package var isClean: Bool
     /// The last detach gave the term back: another machine may have written since.
     package var isReleased = false
+    /// The disk was served from `head` while its remote was away: a commit of ours that landed unseen before that is not
+    /// what it is.
+    package var servedAlone = false
     /// States of the remote that others may still need: what they refer to is no garbage.
     package var kept: [KeptEpoch] = []
     /// Every allocation row that is not there is all zeros (a disk made here), rather than unknown (an imported one).
@@ -52,7 +55,7 @@ package struct Superblock: Hashable, Sendable {
     // 36      8     term
     // 44      16    head (term, epoch), zeros when there is none
     // 60      8     cache id
-    // 68      1     flags: 1 clean · 2 allocation complete · 4 released
+    // 68      1     flags: 1 clean · 2 allocation complete · 4 released · 8 served alone
     // 69      1     kept epochs n
     // 70      16·n  kept epochs: epoch, until
     // …       8     XXH3 of what is before
@@ -65,7 +68,8 @@ package struct Superblock: Hashable, Sendable {
         writer.integer(term.rawValue)
         writer.version(head)
         writer.integer(cacheID)
-        writer.integer((isClean ? 1 : 0) | (allocationIsComplete ? 2 : 0) | UInt8(isReleased ? 4 : 0))
+        let flags: [(Bool, UInt8)] = [(isClean, 1), (allocationIsComplete, 2), (isReleased, 4), (servedAlone, 8)]
+        writer.integer(flags.reduce(0) { $0 | ($1.0 ? $1.1 : 0) })
         writer.integer(UInt8(kept.count))
         for kept in kept {
             writer.integer(kept.epoch.rawValue)
@@ -90,6 +94,7 @@ package struct Superblock: Hashable, Sendable {
         isClean = flags & 1 != 0
         allocationIsComplete = flags & 2 != 0
         isReleased = flags & 4 != 0
+        servedAlone = flags & 8 != 0
         let count: UInt8 = try reader.integer()
         for _ in 0..<count {
             kept.append(KeptEpoch(epoch: Epoch(try reader.integer()), until: try reader.integer()))

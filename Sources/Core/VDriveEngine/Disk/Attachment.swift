@@ -46,8 +46,13 @@ struct Attachment: Sendable {
 
     /// The remote's state, and what ours is worth beside it.
     struct Survey: Sendable {
+        /// What the disk goes on from.
         var chain: [CommitRecord]
         var verdict: Verdict
+        /// The remote's highest commit; beyond the chain when that leaves out one of ours that nobody here has seen.
+        var newest: ObjectVersion?
+
+        var leavesOutOurs: Bool { newest != chain.last?.version }
     }
 
     /// The whole of it, online.
@@ -87,14 +92,16 @@ struct Attachment: Sendable {
 
     /// Serves what is here, without the remote.
     ///
+    /// - Parameter isMounted: whether it is for a guest, whose disk must go on from what it sees now.
     /// - Throws: `retry` when another machine may have written since.
-    func runOffline() async throws(DiskError) -> Outcome {
+    func runOffline(isMounted: Bool) async throws(DiskError) -> Outcome {
         let local = try await open()
         guard var superblock = local.known, !superblock.isReleased, superblock.head != nil else {
             throw DiskError(.retry, "The remote at \(options.store.brief.location) cannot be reached.")
         }
         let isClean = superblock.isClean && !local.cacheIsLost
         superblock.isClean = false
+        if isMounted { superblock.servedAlone = true }
         superblock.cacheID = try cacheID(superblock)
         var noted = MetadataBatch()
         noted.superblock = superblock
@@ -152,6 +159,7 @@ struct Attachment: Sendable {
         // What this machine does not hold it may not serve without its remote.
         superblock.isReleased = known?.isReleased ?? true
         superblock.kept = known?.kept ?? []
+        superblock.servedAlone = known?.servedAlone ?? false
         var noted = MetadataBatch()
         noted.superblock = superblock
         noted.descriptor = descriptor.encode()
@@ -182,7 +190,14 @@ struct Attachment: Sendable {
         let head = try await fence.head()
         var chain: [CommitRecord] = []
         if let head { chain = try await fence.chain(to: head) }
-        return Survey(chain: chain, verdict: try compare(local, chain))
+        var survey = Survey(chain: chain, verdict: try compare(local, chain), newest: head)
+        // The guest has seen, and written upon, the state before a commit that landed unseen: a disk that took that up
+        // now would be of two states. Its term's next commit goes past it.
+        if survey.verdict == .goOn, let known = local.known, known.servedAlone, let served = known.head, served != head
+        {
+            survey.chain = try await fence.chain(to: served)
+        }
+        return survey
     }
 
     private func compare(_ local: Local, _ chain: [CommitRecord]) throws(DiskError) -> Verdict {
@@ -236,14 +251,19 @@ struct Attachment: Sendable {
                 ? known?.allocationIsComplete ?? false : survey.chain.isEmpty
         )
         superblock.kept = keptEpochs(claimed, parent, survey.verdict == .goOn ? known : nil)
-        // The term is noted first: a commit of it that lands must be known as ours.
+        // The term is noted first: a commit of it that lands must be known as ours. So must the one that is left out,
+        // and it is by its own term; the first commit of this one changes nothing, which is enough to know it by.
         var noted = MetadataBatch()
         noted.superblock = superblock
+        if survey.leavesOutOurs, let known {
+            noted.superblock?.term = known.term
+            noted.superblock?.servedAlone = true
+        }
         noted.descriptor = descriptor.encode()
         try await bitmap.note(noted)
         try await Faults.at(.recoverAfterTermNoted)
         let record = CommitRecord(
-            version: ObjectVersion(term: claimed.term, epoch: Epoch((parent?.version.epoch.rawValue ?? 0) + 1)),
+            version: ObjectVersion(term: claimed.term, epoch: survey.newest?.epoch.next ?? Epoch(1)),
             parent: parent?.version,
             diskBytes: descriptor.geometry.diskBytes,
             allocatedChunks: parent?.allocatedChunks ?? 0,

@@ -60,7 +60,9 @@ extension Disk {
             if mode == .readsRemote {
                 return try await assemble(attachment, try await attachment.runReadOnly(), mode, workers)
             }
-            let outcome = isOnline ? try await attachment.run() : try await attachment.runOffline()
+            let outcome =
+                isOnline
+                ? try await attachment.run() : try await attachment.runOffline(isMounted: mode == .waitsForRemote)
             return try await assemble(attachment, outcome, isOnline ? .online : mode, workers)
         } catch {
             await bitmap?.close()
