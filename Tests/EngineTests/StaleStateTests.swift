@@ -1,5 +1,6 @@
 import Linux
 import Testing
+import VDriveFormat
 import VDriveModel
 import VDriveStore
 import VDriveTestKit
@@ -144,6 +145,28 @@ import VDriveTestKit
         #expect(try await same(one.read(2 << 16, 65536), fill(2)))
         #expect(try await same(one.read(5 << 16, 65536), fill(0)))
         #expect(await one.disk.status().allocatedBytes == 3 << 16)
+        try await one.detach()
+    }
+
+    @Test("a torn hint on a server without a listing does not make a disk look new")
+    func tornHint() async throws {
+        let memory = MemoryStore()
+        let store = FaultyStore(memory, rules: [.init(.list, .failBefore(StoreError(.unsupported, "No listing.")))])
+        let one = try await world(store)
+        try await one.attach()
+        try await one.write(3 << 16, fill(3))
+        for round in 0..<70 {
+            try await one.write(0, fill(UInt8(round)))
+            try await one.disk.sync()
+        }
+        try await one.detach()
+        try one.loseMachine()
+        let hint = try await memory.get(.latest, range: nil)
+        try await memory.put(.latest, Array(hint.prefix(hint.count / 2)))
+        #expect(await attachError(one)?.kind == .corrupt)
+        try await memory.put(.latest, hint)
+        #expect(await attachError(one) == nil)
+        #expect(try await same(one.read(3 << 16, 65536), fill(3)))
         try await one.detach()
     }
 

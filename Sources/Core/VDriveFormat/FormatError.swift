@@ -8,6 +8,7 @@ package enum FormatPart: String, Hashable, Sendable {
     case commit = "commit"
     case descriptor = "vdrive.json"
     case termOwner = "owner record"
+    case hint = "hint"
     case localRecord = "local record"
 }
 

@@ -41,15 +41,13 @@ final class Fence: Sendable {
     /// The state: the highest epoch of the highest term that has a commit; nil for a disk without one.
     func head() async throws(DiskError) -> ObjectVersion? {
         do throws(StoreError) {
-            do throws(StoreError) {
-                let listed = try await store.brief.list(ObjectFolder.commits)
-                return listed.compactMap { Self.commit($0.name) }.max()
-            } catch  where error.kind == .unsupported {
-                return try await probeHead()
-            }
+            let listed = try await store.brief.list(ObjectFolder.commits)
+            return listed.compactMap { Self.commit($0.name) }.max()
         } catch {
-            throw DiskError(error)
+            guard error.kind == .unsupported else { throw DiskError(error) }
         }
+        let hint = try await hinted()
+        do throws(StoreError) { return try await probeHead(from: hint) } catch { throw DiskError(error) }
     }
 
     private static func commit(_ name: String) -> ObjectVersion? {
@@ -57,14 +55,25 @@ final class Fence: Sendable {
         return nil
     }
 
-    /// Without a listing: from the hint on, the next epoch in this term and in the ones above.
-    private func probeHead() async throws(StoreError) -> ObjectVersion? {
-        var head: ObjectVersion?
-        do throws(StoreError) {
-            head = LatestHint.decode(try await store.brief.get(.latest, range: nil))?.version
-        } catch  where error.kind == .notFound {
-            head = nil
+    /// Where the search begins; nil before the first commit.
+    ///
+    /// - Throws: `corrupt` when there is a hint that cannot be read. It says that there are commits, and a search from
+    ///   the first epoch on would not find them once a checkpoint has made that one garbage.
+    private func hinted() async throws(DiskError) -> ObjectVersion? {
+        do throws(ObjectTrouble) {
+            return try await store.brief.getDecoded(.latest, logger: logger) { (bytes) throws(FormatError) in
+                guard let hint = LatestHint.decode(bytes) else { throw .checksum(.hint) }
+                return hint.version
+            }
+        } catch {
+            if case .missing = error { return nil }
+            throw DiskError(error, with: .latest)
         }
+    }
+
+    /// Without a listing: from the hint on, the next epoch in this term and in the ones above.
+    private func probeHead(from hint: ObjectVersion?) async throws(StoreError) -> ObjectVersion? {
+        var head = hint
         search: while true {
             let term = head?.term.rawValue ?? 1
             let epoch = Epoch((head?.epoch.rawValue ?? 0) + 1)
