@@ -1,3 +1,4 @@
+import Foundation
 import Linux
 import Testing
 import VDriveEngine
@@ -16,6 +17,32 @@ import VDriveStore
         try Directory.removeTree(world.folder + "/cache")
         try await world.attach()
         #expect(try await same(world.read(3 << 20, 1 << 20), bytes))
+        try await world.detach()
+    }
+
+    @Test(
+        "a cache file that is gone, or cut short, is noticed, not read as zeros",
+        arguments: [false, true],
+        [false, true]
+    )
+    func lostFile(isDirty: Bool, isCut: Bool) async throws {
+        let world = try await EngineWorld(uploadInterval: .seconds(3600))
+        try await world.attach()
+        let bytes = [UInt8](repeating: 7, count: 1 << 20)
+        try await world.write(3 << 20, bytes)
+        try await world.disk.sync()
+        if isDirty { try await world.write(3 << 20, [UInt8](repeating: 8, count: 4096)) }
+        try await world.detach(commit: false)
+        let path = world.folder + "/cache/cache.0000"
+        if isCut {
+            try OpenFile.open(path, flags: O_RDWR).truncate(to: 2 << 20)
+        } else {
+            try Directory.removeFile(path)
+        }
+        try await world.attach()
+        #expect(try await same(world.read(3 << 20, 1 << 20), bytes))
+        let warnings = await world.disk.status().warnings
+        #expect(warnings.contains { $0.contains("4096 bytes that were not uploaded are lost") } == isDirty)
         try await world.detach()
     }
 

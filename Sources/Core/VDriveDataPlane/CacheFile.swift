@@ -47,17 +47,29 @@ package final class CacheFile: Sendable {
         let number = Int(offset >> Self.fileShift)
         return try files.withLock { (files) throws(Errno) -> OpenFile in
             if let file = files[number] { return file }
-            let file = try OpenFile.open(path(number), flags: O_RDWR | O_CREAT, mode: 0o600)
-            let bytes = min(Self.bytesPerFile, diskBytes - UInt64(number) << Self.fileShift)
+            let path = Self.path(number, in: directory)
+            let file = try OpenFile.open(path, flags: O_RDWR | O_CREAT, mode: 0o600)
+            let bytes = Self.bytes(ofFile: number, diskBytes)
             if try file.size() != bytes { try file.truncate(to: bytes) }
+            // An fdatasync of a new file need not make its name durable.
+            try Directory.sync(directory)
             files[number] = file
             descriptorWord(number).pointee.store(Int(file.descriptor) + 1, ordering: .releasing)
             return file
         }
     }
 
-    private func path(_ number: Int) -> String {
-        "\(directory)/\(Self.filePrefix)\(hexadecimal(UInt64(number), digits: 4))"
+    private static func path(_ number: Int, in directory: String) -> String {
+        "\(directory)/\(filePrefix)\(hexadecimal(UInt64(number), digits: 4))"
+    }
+
+    private static func bytes(ofFile number: Int, _ diskBytes: UInt64) -> UInt64 {
+        min(bytesPerFile, diskBytes - UInt64(number) << fileShift)
+    }
+
+    /// Whether a file is there in its whole length: of any other, what is missing would be read as zeros. Blocks.
+    package static func isWhole(_ number: Int, in directory: String, diskBytes: UInt64) -> Bool {
+        (try? FileStatus.of(path(number, in: directory)))?.bytes == bytes(ofFile: number, diskBytes)
     }
 
     /// The files that an earlier run left here are opened too, so that they are counted and swept. Blocks.

@@ -20,9 +20,14 @@ extension Attachment {
         var local = Local(known: known, holder: try holder(), hasDirty: false, cacheIsLost: false)
         let identity = cacheIdentity()
         if known == nil || known?.cacheID != identity { try await putAside(identity, &local) }
-        if let known, known.cacheID != identity {
-            local.cacheIsLost = true
-            try await forgetLostCache(&local)
+        if let known {
+            let records = try await bitmap.pageRecords()
+            if known.cacheID != identity {
+                local.cacheIsLost = true
+                try await forgetLost(records, "The cache directory is another one than before", &local)
+            } else {
+                try await forgetLost(inMissingFiles(records), "Files of the cache are gone, or cut short", &local)
+            }
         }
         local.hasDirty = try await bitmap.pageRecords().contains { $0.1.isDirty }
         return local
@@ -77,18 +82,32 @@ extension Attachment {
         return id
     }
 
-    /// The records of a cache that is gone would be read as zeros: they are forgotten, and what was dirty is said to be
-    /// lost.
-    private func forgetLostCache(_ local: inout Local) async throws(DiskError) {
-        let records = try await bitmap.pageRecords()
+    private func inMissingFiles(_ records: [(ChunkIndex, PageRecord)]) -> [(ChunkIndex, PageRecord)] {
+        let geometry = descriptor.geometry
+        var isWhole: [Int: Bool] = [:]
+        return records.filter { chunk, _ in
+            let number = Int(geometry.offset(of: chunk) >> CacheFile.fileShift)
+            let known =
+                isWhole[number]
+                ?? CacheFile.isWhole(number, in: options.cacheDirectory, diskBytes: geometry.diskBytes)
+            isWhole[number] = known
+            return !known
+        }
+    }
+
+    /// The records of a cache that is gone, or of a part of it, would be read as zeros: they are forgotten, and what was
+    /// dirty is said to be lost.
+    private func forgetLost(
+        _ records: [(ChunkIndex, PageRecord)],
+        _ what: String,
+        _ local: inout Local
+    ) async throws(DiskError) {
+        guard !records.isEmpty else { return }
+        local.cacheIsLost = true
         // A chunk that was trimmed is dirty without a dirty page.
         if records.contains(where: { $0.1.isDirty }) {
             let bytes = records.reduce(0) { $0 + $1.1.dirty.count } * DiskGeometry.pageBytes
-            let what = bytes > 0 ? "\(bytes) bytes" : "trims"
-            note(
-                "The cache directory is another one than before: \(what) that were not uploaded are lost.",
-                &local
-            )
+            note("\(what): \(bytes > 0 ? "\(bytes) bytes" : "trims") that were not uploaded are lost.", &local)
         }
         try await bitmap.forget(records.map(\.0))
     }
