@@ -1,4 +1,5 @@
 import Linux
+import Synchronization
 import Testing
 import VDriveFormat
 import VDriveModel
@@ -170,6 +171,38 @@ import VDriveTestKit
         try await one.detach()
     }
 
+    /// Some servers answer from a cache, or cut a long list off, or find nothing for a moment.
+    @Test("a listing that is not whole does not bring an old state back", arguments: [0, 1, 3])
+    func shortListing(listed: Int) async throws {
+        let store = ShortListStore()
+        let one = try await world(store)
+        try await one.attach()
+        for round in 1...5 {
+            try await one.write(UInt64(round) << 16, fill(UInt8(round)))
+            try await one.disk.sync()
+        }
+        try await one.detach()
+        try one.loseMachine()
+        store.limit.withLock { $0 = listed }
+        try await one.attach()
+        for round in 1...5 {
+            #expect(try await same(one.read(UInt64(round) << 16, 65536), fill(UInt8(round))), "\(round)")
+        }
+        try await one.detach()
+    }
+
+    @Test("a disk whose commits are gone is not taken for a new one")
+    func lostCommits() async throws {
+        let store = MemoryStore()
+        let one = try await world(store)
+        try await one.attach()
+        try await one.write(0, fill(1))
+        try await one.detach()
+        try one.loseMachine()
+        for name in store.names where name.hasPrefix("commits/") { try await store.delete(ObjectName(name)) }
+        #expect(await attachError(one)?.kind == .notFound)
+    }
+
     /// LMDB's file at a moment when nothing is being written to it.
     private func copyState(_ world: EngineWorld) async throws -> String {
         let copy = world.folder + "/state-before"
@@ -180,4 +213,27 @@ import VDriveTestKit
         }
         return copy
     }
+}
+
+/// A store that lists only the first commits.
+private final class ShortListStore: ObjectStore {
+    let limit = Mutex(Int.max)
+    private let inner = MemoryStore()
+
+    var location: String { inner.location }
+    var claimPrimitives: [ClaimPrimitive] { inner.claimPrimitives }
+    func get(_ name: ObjectName, range: Range<Int>?) async throws(StoreError) -> [UInt8] {
+        try await inner.get(name, range: range)
+    }
+    func put(_ name: ObjectName, _ body: [UInt8]) async throws(StoreError) { try await inner.put(name, body) }
+    func length(of name: ObjectName) async throws(StoreError) -> Int? { try await inner.length(of: name) }
+    func delete(_ name: ObjectName) async throws(StoreError) { try await inner.delete(name) }
+    func list(_ folder: String) async throws(StoreError) -> [StoreListing] {
+        let all = try await inner.list(folder).sorted { $0.name < $1.name }
+        return folder == "commits" ? Array(all.prefix(limit.withLock { $0 })) : all
+    }
+    func claim(_ name: ObjectName, with primitive: ClaimPrimitive) async throws(StoreError) -> Bool {
+        try await inner.claim(name, with: primitive)
+    }
+    func quota() async throws(StoreError) -> StoreQuota? { try await inner.quota() }
 }

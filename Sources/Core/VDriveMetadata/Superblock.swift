@@ -17,8 +17,8 @@ package struct Superblock: Hashable, Sendable {
     package var isClean: Bool
     /// The last detach gave the term back: another machine may have written since.
     package var isReleased = false
-    /// The disk was served from `head` while its remote was away: a commit of ours that landed unseen before that is not
-    /// what it is.
+    /// The disk was served from `head` while its remote was away: a commit of ours that landed unseen before that is
+    /// not what it is.
     package var servedAlone = false
     /// States of the remote that others may still need: what they refer to is no garbage.
     package var kept: [KeptEpoch] = []

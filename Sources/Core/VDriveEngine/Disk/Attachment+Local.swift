@@ -95,8 +95,8 @@ extension Attachment {
         }
     }
 
-    /// The records of a cache that is gone, or of a part of it, would be read as zeros: they are forgotten, and what was
-    /// dirty is said to be lost.
+    /// The records of a cache that is gone, or of a part of it, would be read as zeros: they are forgotten, and what
+    /// was dirty is said to be lost.
     private func forgetLost(
         _ records: [(ChunkIndex, PageRecord)],
         _ what: String,

@@ -40,13 +40,24 @@ final class Fence: Sendable {
 
     /// The state: the highest epoch of the highest term that has a commit; nil for a disk without one.
     func head() async throws(DiskError) -> ObjectVersion? {
+        var listed: ObjectVersion?
+        var canList = true
         do throws(StoreError) {
-            let listed = try await store.brief.list(ObjectFolder.commits)
-            return listed.compactMap { Self.commit($0.name) }.max()
+            listed = try await store.brief.list(ObjectFolder.commits).compactMap { Self.commit($0.name) }.max()
         } catch {
             guard error.kind == .unsupported else { throw DiskError(error) }
+            canList = false
         }
-        let hint = try await hinted()
+        let hint: ObjectVersion?
+        do throws(DiskError) { hint = try await hinted() } catch {
+            // Whatever it says, the listing is the better answer.
+            guard error.kind == .corrupt, let listed else { throw error }
+            return listed
+        }
+        // A listing that ends before the hint is old, or not whole: the disk would fall back to what is listed, and one
+        // of which nothing is listed would begin anew.
+        let nothing = ObjectVersion(term: Term(0), epoch: Epoch(0))
+        if canList, (hint ?? nothing) <= (listed ?? nothing) { return listed }
         do throws(StoreError) { return try await probeHead(from: hint) } catch { throw DiskError(error) }
     }
 
