@@ -174,7 +174,7 @@ import VDriveTestKit
     /// Some servers answer from a cache, or cut a long list off, or find nothing for a moment.
     @Test("a listing that is not whole does not bring an old state back", arguments: [0, 1, 3])
     func shortListing(listed: Int) async throws {
-        let store = ShortListStore()
+        let store = ShortListStore(of: "commits")
         let one = try await world(store)
         try await one.attach()
         for round in 1...5 {
@@ -203,6 +203,24 @@ import VDriveTestKit
         #expect(await attachError(one)?.kind == .notFound)
     }
 
+    @Test("a listing without this machine's own term does not say that nobody has taken over")
+    func shortListOfTerms() async throws {
+        let memory = MemoryStore()
+        let store = ShortListStore(of: "terms", memory)
+        let one = try await world(store)
+        let two = try await world(memory)
+        try await one.attach()
+        try await two.attach(AttachIntent(takesOver: true))
+        try await one.write(0, fill(1))
+        store.limit.withLock { $0 = 0 }
+        await #expect(throws: DiskError.self) { try await one.disk.sync() }
+        #expect(await one.disk.status().dirtyBytes == 65536)
+        store.limit.withLock { $0 = .max }
+        try await eventually { await one.disk.status().state == .fenced }
+        try await one.detach()
+        try await two.detach()
+    }
+
     /// LMDB's file at a moment when nothing is being written to it.
     private func copyState(_ world: EngineWorld) async throws -> String {
         let copy = world.folder + "/state-before"
@@ -215,10 +233,16 @@ import VDriveTestKit
     }
 }
 
-/// A store that lists only the first commits.
+/// A store that lists only the first objects of a folder.
 private final class ShortListStore: ObjectStore {
     let limit = Mutex(Int.max)
-    private let inner = MemoryStore()
+    private let inner: MemoryStore
+    private let folder: String
+
+    init(of folder: String, _ inner: MemoryStore = MemoryStore()) {
+        self.folder = folder
+        self.inner = inner
+    }
 
     var location: String { inner.location }
     var claimPrimitives: [ClaimPrimitive] { inner.claimPrimitives }
@@ -230,7 +254,7 @@ private final class ShortListStore: ObjectStore {
     func delete(_ name: ObjectName) async throws(StoreError) { try await inner.delete(name) }
     func list(_ folder: String) async throws(StoreError) -> [StoreListing] {
         let all = try await inner.list(folder).sorted { $0.name < $1.name }
-        return folder == "commits" ? Array(all.prefix(limit.withLock { $0 })) : all
+        return folder == self.folder ? Array(all.prefix(limit.withLock { $0 })) : all
     }
     func claim(_ name: ObjectName, with primitive: ClaimPrimitive) async throws(StoreError) -> Bool {
         try await inner.claim(name, with: primitive)

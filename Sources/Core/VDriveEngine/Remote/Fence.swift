@@ -33,6 +33,10 @@ final class Fence: Sendable {
     /// A term higher than the given one that somebody has claimed, or nil.
     func higherTerm(than term: Term) async throws(DiskError) -> Term? {
         let highest = try await claims.highestTerm(from: term)
+        // That one is there: a listing without it says nothing of those above.
+        guard highest >= term else {
+            throw DiskError(.retry, "\(store.brief.location) does not list the term \(term) that this machine holds.")
+        }
         return highest > term ? highest : nil
     }
 
