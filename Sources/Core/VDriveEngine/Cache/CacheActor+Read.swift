@@ -138,6 +138,8 @@ extension CacheActor {
     func publishZeroBase(_ chunk: ChunkIndex) async throws(DiskError) {
         await lock(chunk)
         defer { unlock(chunk) }
+        // It may have been written, committed and evicted before the lock came; under the lock it stays as it is.
+        guard try await remote.entry(for: chunk) == nil else { return }
         let word = plane.table.load(chunk)
         switch word.presence {
         case .unknown where !unverified.contains(chunk):
