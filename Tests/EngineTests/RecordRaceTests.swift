@@ -78,6 +78,35 @@ import VDriveModel
         try await world.detach()
     }
 
+    @Test("the same in a chunk that a commit has just recorded as clean, and that another writer is opening again")
+    func notedByAnotherAfterCommit() async throws {
+        let store = GateStore(holding: "commits/")
+        let world = try await EngineWorld(store: store, uploadInterval: .seconds(3600))
+        try await world.attach()
+        let chunk = ChunkIndex(0)
+        let cache = world.disk.cache
+        try await world.write(0, [UInt8](repeating: 1, count: 1 << 20))
+        try await world.flush()
+        store.close()
+        let sync = Task { try await world.disk.sync() }
+        try await store.untilWaiting()
+        // As a writer that has the chunk's lock: it opens the chunk for hits, and has not written yet.
+        await cache.lock(chunk)
+        store.open()
+        try await eventually { await !cache.recordedWhole.contains(chunk) }
+        try await cache.becomeDirty(chunk, overwriting: 0..<1)
+        // The first of two hits is interrupted after it has set the bits.
+        world.plane.pages.insert(world.plane.table.load(chunk).slot, 5..<6, dirty: true)
+        try await world.write(5 * 4096, page(3))
+        await cache.unlock(chunk)
+        try await sync.value
+        try await world.flush()
+        try await world.crash()
+        try await world.attach()
+        #expect(try await world.read(5 * 4096, 4096) == page(3))
+        try await world.detach()
+    }
+
     @Test("what is trimmed while a flush records it has no dirty pages after a crash")
     func trimmedInMidFlush() async throws {
         let world = try await EngineWorld(uploadInterval: .seconds(3600))

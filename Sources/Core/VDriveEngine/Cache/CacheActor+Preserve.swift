@@ -90,6 +90,9 @@ extension CacheActor {
         plane.counters.dirtyPages.add(since.count, ordering: .relaxed)
         plane.pages.setDirty(slot, since)
         plane.pages.setEpoch(slot, Epoch(plane.epoch.load(ordering: .sequentiallyConsistent)))
+        // A commit may have recorded the chunk as clean just now. Hits list it for pages that they find clean, and
+        // leave those of another hit to that one: both rely on it that LMDB learns that the chunk is dirty.
+        changed.insert(chunk)
     }
 
     /// Copies a closed chunk's sealed pages into a file, sharing blocks where the filesystem can.
