@@ -106,8 +106,11 @@ extension CacheActor {
         do throws(Errno) {
             try await onDisk { () throws(Errno) in try cache.write(source.bytes(count), at: offset) }
         } catch {
+            // Closed, so that no hit fills a page between the look at it and its punch.
+            await close(chunk)
             let present = plane.pages.present(word.slot)
             await punchAbsent(chunk, touched.filter { !present.contains($0) }.map { $0..<$0 + 1 })
+            open(chunk)
             let trouble = writeTrouble(error, "could not take a write")
             return trouble.kind == .outOfSpace ? .noSpace : .failed(trouble)
         }
