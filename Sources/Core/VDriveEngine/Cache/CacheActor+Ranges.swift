@@ -5,8 +5,12 @@ internal import VDriveModel
 extension CacheActor {
     /// The chunks of a stretch that are not unallocated, in order: the first `limit` of them.
     func dataChunks(in stretch: Range<ChunkIndex>, limit: Int) async throws(DiskError) -> [ChunkIndex] {
-        let mapped = try await remote.allocated(in: stretch, limit: limit)
-        return Self.data(in: stretch, mapped: mapped, dirty: dirty, limit: limit)
+        while true {
+            let before = cleanings
+            let mapped = try await remote.allocated(in: stretch, limit: limit)
+            // What a commit has moved to the map meanwhile may be missing in both.
+            if cleanings == before { return Self.data(in: stretch, mapped: mapped, dirty: dirty, limit: limit) }
+        }
     }
 
     /// Who walks asks again and again, so this must not look through all that is dirty where less will do.

@@ -167,6 +167,7 @@ extension CacheActor {
         let word = plane.table.load(chunk)
         plane.counters.dirtyPages.subtract(plane.pages.dirty(word.slot).count, ordering: .relaxed)
         dirty.remove(chunk)
+        cleanings += 1
         dirtySince[chunk] = nil
         if change.entry == nil {
             if !isHole { await punchAbsent(chunk, [0..<geometry.pagesPerChunk]) }

@@ -68,6 +68,8 @@ actor CacheActor {
     nonisolated let pinWakes: AsyncStream<Void>
     nonisolated let pinWake: AsyncStream<Void>.Continuation
     var dirty: Set<ChunkIndex> = []
+    /// Chunks that a commit has taken out of `dirty`, ever; the map has them by then.
+    var cleanings = 0
     /// Since when something of a dirty chunk is on this machine alone; nothing of what an earlier daemon left.
     var dirtySince: [ChunkIndex: ContinuousClock.Instant] = [:]
     /// The last seal.
