@@ -5,46 +5,77 @@ import VDriveEngine
 import VDriveModel
 import VDriveStore
 
-/// Strands that write pages of their own in chunks that they share, while others do to the cache whatever people can
+/// Strands that write places of their own in chunks that they share, while others do to the cache whatever people can
 /// do, and crashes in between.
 ///
 /// The seed decides what each strand does; how they meet is up to the machine.
 @Suite struct ConcurrentWorldTests {
     private static let strands = 5
     private static let diskBytes = 8 << 20
-    private static let pageCount = diskBytes / DiskGeometry.pageBytes
 
-    /// One writer: every fifth page of the disk is its own.
+    /// The places of the disk, each of which is written and read as one, of three kinds: pages, in the first half of
+    /// the disk; halves of pages, so that two strands write to one page; and what lies on a border of two chunks.
+    private struct Places: Sendable {
+        let chunkBytes: Int
+        private var pages: Int { diskBytes / 2 / DiskGeometry.pageBytes }
+
+        func first(of kind: Int) -> Int { kind * pages }
+        func count(of kind: Int) -> Int { kind < 2 ? pages : diskBytes / 4 / chunkBytes - 1 }
+
+        subscript(_ number: Int) -> Range<UInt64> {
+            let index = number % pages
+            let pageBytes = DiskGeometry.pageBytes
+            let (start, count) =
+                switch number / pages {
+                case 0: (index * pageBytes, pageBytes)
+                case 1: (diskBytes / 2 + index * pageBytes / 2, pageBytes / 2)
+                default: (diskBytes / 4 * 3 + (index + 1) * chunkBytes - 9000, 15000)
+                }
+            return UInt64(start)..<UInt64(start + count)
+        }
+    }
+
+    /// One writer: every fifth place of the disk is its own.
     private struct Strand: Sendable {
         let number: Int
+        let places: Places
         var random: SeededGenerator
-        /// What fills a page; 0 are zeros.
-        var pages: [Int: UInt8] = [:]
+        /// What fills a place; 0 are zeros.
+        var values: [Int: UInt8] = [:]
 
         mutating func perform(_ count: Int, on world: EngineWorld) async throws {
             for _ in 0..<count {
-                // Most of what is used is used again.
-                let places = pageCount / strands / (Bool.random(using: &random) ? 1 : 8)
-                let page = number + strands * Int.random(in: 0..<places, using: &random)
-                let offset = UInt64(page * DiskGeometry.pageBytes)
+                let place = choose()
+                let range = places[place]
                 switch Int.random(in: 0..<100, using: &random) {
                 case 0..<45:
                     let value = UInt8.random(in: 1...255, using: &random)
-                    try await world.write(offset, [UInt8](repeating: value, count: DiskGeometry.pageBytes))
-                    pages[page] = value
-                case 45..<90: try await check(page, on: world)
+                    try await world.write(range.lowerBound, [UInt8](repeating: value, count: range.count))
+                    values[place] = value
+                case 45..<90: try await check(place, on: world)
                 case 90..<96:
-                    try await world.deallocate(offset, UInt64(DiskGeometry.pageBytes))
-                    pages[page] = 0
+                    try await world.deallocate(range.lowerBound, UInt64(range.count))
+                    values[place] = 0
                 default: try await world.flush()
                 }
             }
         }
 
-        func check(_ page: Int, on world: EngineWorld, _ when: String = "under way") async throws {
-            let found = try await world.read(UInt64(page * DiskGeometry.pageBytes), DiskGeometry.pageBytes)
-            let expected = pages[page] ?? 0
-            try #require(found.allSatisfy { $0 == expected }, "\(when): page \(page): \(found[0]), not \(expected)")
+        /// Most of what is used is used again, and the few places on borders as much as the others.
+        private mutating func choose() -> Int {
+            var kind = Int.random(in: 0..<3, using: &random)
+            if places.count(of: kind) <= number { kind = 0 }
+            let own = (places.count(of: kind) - number + strands - 1) / strands
+            let used = max(1, own / (Bool.random(using: &random) ? 1 : 8))
+            return places.first(of: kind) + number + strands * Int.random(in: 0..<used, using: &random)
+        }
+
+        func check(_ place: Int, on world: EngineWorld, _ when: String = "under way") async throws {
+            let range = places[place]
+            let found = try await world.read(range.lowerBound, range.count)
+            let expected = values[place] ?? 0
+            let wrong = found.firstIndex { $0 != expected }
+            try #require(wrong == nil, "\(when): \(range) at \(wrong!): \(found[wrong!]), not \(expected)")
         }
     }
 
@@ -61,7 +92,11 @@ import VDriveStore
         )
         var random = SeededGenerator(seed: seed)
         var strands = (0..<Self.strands).map { number in
-            Strand(number: number, random: SeededGenerator(seed: seed &* 1000 &+ UInt64(number)))
+            Strand(
+                number: number,
+                places: Places(chunkBytes: chunkBytes),
+                random: SeededGenerator(seed: seed &* 1000 &+ UInt64(number))
+            )
         }
         for phase in 0..<6 {
             try await world.attach()
@@ -81,7 +116,8 @@ import VDriveStore
         try await world.detach()
     }
 
-    private static var seeds: [UInt64] {
+    /// As many worlds as VDRIVE_WORLDS says.
+    static var seeds: [UInt64] {
         let text = ProcessInfo.processInfo.environment["VDRIVE_WORLDS"] ?? ""
         return Array(1...(UInt64(text) ?? 4))
     }
@@ -160,7 +196,7 @@ import VDriveStore
 
     private func check(_ strands: [Strand], on world: EngineWorld, _ when: String) async throws {
         for strand in strands {
-            for page in strand.pages.keys { try await strand.check(page, on: world, when) }
+            for place in strand.values.keys { try await strand.check(place, on: world, when) }
         }
     }
 }
