@@ -64,6 +64,58 @@ import VDriveTestKit
         try await world.detach()
     }
 
+    /// The answer to a commit's put is lost, with the network, and then the machine.
+    @Test(
+        "what was served without the remote stays what it was, although a commit of before had landed",
+        arguments: [false, true]
+    )
+    func servedAlone(isStopped: Bool) async throws {
+        let store = FaultyStore(MemoryStore())
+        let world = try await EngineWorld(store: store, chunkBytes: 64 << 10, uploadInterval: .seconds(3600))
+        func fill(_ value: UInt8) -> [UInt8] { [UInt8](repeating: value, count: 65536) }
+        try await world.attach()
+        try await world.write(0, fill(1))
+        try await world.write(4 << 16, fill(4))
+        try await world.disk.sync()
+        // Never flushed here.
+        try await world.write(0, fill(2))
+        try await world.write(2 << 16, fill(2))
+        try await world.deallocate(4 << 16, 65536)
+        let outage = StoreError(.unavailable, "The cable is out.")
+        store.add(.init(.put, nameContains: "commits/", .appliedThenError(outage)))
+        await #expect(throws: DiskError.self) { try await world.disk.sync() }
+        try await world.crash()
+
+        store.clear()
+        store.add(.init(nil, .failBefore(outage)))
+        try await world.attach()
+        #expect(try await same(world.read(2 << 16, 65536), fill(0)))
+        try await world.write(3 << 16, fill(3))
+        try await world.flush()
+        if isStopped { try await world.detach(commit: false, releasing: false) }
+        store.clear()
+        if isStopped {
+            try await world.attach()
+        } else {
+            // The new term's first commit has no better luck.
+            store.add(.init(.put, nameContains: "commits/", times: 1, .appliedThenError(outage)))
+        }
+        try await eventually { (try? await world.disk.sync()) != nil }
+        func check(_ when: Comment) async throws {
+            #expect(try await same(world.read(0, 65536), fill(1)), when)
+            #expect(try await same(world.read(2 << 16, 65536), fill(0)), when)
+            #expect(try await same(world.read(3 << 16, 65536), fill(3)), when)
+            #expect(try await same(world.read(4 << 16, 65536), fill(4)), when)
+        }
+        try await check("here")
+        #expect(await world.disk.status().allocatedBytes == 3 * 65536)
+        try await world.detach()
+        try world.loseMachine()
+        try await world.attach()
+        try await check("from the remote alone")
+        try await world.detach()
+    }
+
     /// Commits until one writes the map.
     ///
     /// - Returns: a copy of the state directory that does not know of this one.
