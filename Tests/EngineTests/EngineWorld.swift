@@ -154,6 +154,23 @@ final class EngineWorld: Sendable {
         for name in ["cache", "state"] { try Directory.rename(image + "/" + name, to: folder + "/" + name) }
     }
 
+    /// A copy of LMDB's file; call it when nothing is being written to it.
+    func copyState() throws -> String {
+        let copy = folder + "/state-before"
+        try Directory.createAll(copy)
+        for name in try Directory.list(folder + "/state") where name != "lock.mdb" {
+            let bytes = try readFile(folder + "/state/" + name, maxBytes: 64 << 20)
+            try writeFileAtomically(copy + "/" + name, bytes, mode: 0o600)
+        }
+        return copy
+    }
+
+    /// LMDB never heard of what came since. The disk is not attached.
+    func putBackState(_ copy: String) throws {
+        try Directory.removeTree(folder + "/state")
+        try Directory.rename(copy, to: folder + "/state")
+    }
+
     /// Forgets this machine's state, as if it were lost.
     func loseMachine() throws {
         try Directory.removeTree(folder + "/cache")

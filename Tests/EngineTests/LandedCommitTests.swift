@@ -17,12 +17,11 @@ import VDriveTestKit
         try await world.disk.sync()
         try await world.detach(commit: false)
         try await world.attach()
-        let before = try await copyState(world)
+        let before = try world.copyState()
         try await world.write(100 << 20, [UInt8](repeating: 2, count: 65536))
         try await world.disk.sync()
         try await world.detach(commit: false)
-        try Directory.removeTree(world.folder + "/state")
-        try Directory.rename(before, to: world.folder + "/state")
+        try world.putBackState(before)
         try await world.attach()
         #expect(try await same(world.read(100 << 20, 4096), [UInt8](repeating: 2, count: 4096)))
         for round in 0..<130 {
@@ -43,8 +42,7 @@ import VDriveTestKit
         try await world.attach()
         let before = try await untilCheckpoint(world, memory)
         try await world.detach(commit: false, releasing: false)
-        try Directory.removeTree(world.folder + "/state")
-        try Directory.rename(before, to: world.folder + "/state")
+        try world.putBackState(before)
 
         // The nodes of that checkpoint are on the remote alone, and what is cached is not known to be true.
         try await world.attach(runs: false)
@@ -126,22 +124,11 @@ import VDriveTestKit
         try await world.flush()
         let start = nodes()
         while true {
-            let copy = try await copyState(world)
+            let copy = try world.copyState()
             try await world.write(200 << 20, [UInt8](repeating: 7, count: 4096))
             try await world.disk.sync()
             if nodes() > start { return copy }
             try Directory.removeTree(copy)
         }
-    }
-
-    /// LMDB's file at a moment when nothing is being written to it.
-    private func copyState(_ world: EngineWorld) async throws -> String {
-        let copy = world.folder + "/state-before"
-        try Directory.createAll(copy)
-        for name in try Directory.list(world.folder + "/state") where name != "lock.mdb" {
-            let bytes = try readFile(world.folder + "/state/" + name, maxBytes: 64 << 20)
-            try writeFileAtomically(copy + "/" + name, bytes, mode: 0o600)
-        }
-        return copy
     }
 }

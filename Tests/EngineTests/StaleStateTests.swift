@@ -111,13 +111,12 @@ import VDriveTestKit
         try await one.write(2 << 16, fill(2))
         try await one.disk.sync()
         try await one.flush()
-        let before = try await copyState(one)
+        let before = try one.copyState()
         try await one.write(2 << 16, fill(22))
         try await one.write(5 << 16, fill(55))
         try await one.disk.sync()
         try await one.crash()
-        try Directory.removeTree(one.folder + "/state")
-        try Directory.rename(before, to: one.folder + "/state")
+        try one.putBackState(before)
 
         store.add(.init(nil, .failBefore(StoreError(.unavailable, "The cable is out."))))
         try await one.attach()
@@ -219,17 +218,6 @@ import VDriveTestKit
         try await eventually { await one.disk.status().state == .fenced }
         try await one.detach()
         try await two.detach()
-    }
-
-    /// LMDB's file at a moment when nothing is being written to it.
-    private func copyState(_ world: EngineWorld) async throws -> String {
-        let copy = world.folder + "/state-before"
-        try Directory.createAll(copy)
-        for name in try Directory.list(world.folder + "/state") where name != "lock.mdb" {
-            let bytes = try readFile(world.folder + "/state/" + name, maxBytes: 64 << 20)
-            try writeFileAtomically(copy + "/" + name, bytes, mode: 0o600)
-        }
-        return copy
     }
 }
 
