@@ -49,7 +49,7 @@ package final class CacheFile: Sendable {
             if let file = files[number] { return file }
             let path = Self.path(number, in: directory)
             let file = try OpenFile.open(path, flags: O_RDWR | O_CREAT, mode: 0o600)
-            let bytes = Self.bytes(ofFile: number, diskBytes)
+            let bytes = min(Self.bytesPerFile, diskBytes - UInt64(number) << Self.fileShift)
             if try file.size() != bytes { try file.truncate(to: bytes) }
             // An fdatasync of a new file need not make its name durable.
             try Directory.sync(directory)
@@ -63,13 +63,10 @@ package final class CacheFile: Sendable {
         "\(directory)/\(filePrefix)\(hexadecimal(UInt64(number), digits: 4))"
     }
 
-    private static func bytes(ofFile number: Int, _ diskBytes: UInt64) -> UInt64 {
-        min(bytesPerFile, diskBytes - UInt64(number) << fileShift)
-    }
-
-    /// Whether a file is there in its whole length: of any other, what is missing would be read as zeros. Blocks.
-    package static func isWhole(_ number: Int, in directory: String, diskBytes: UInt64) -> Bool {
-        (try? FileStatus.of(path(number, in: directory)))?.bytes == bytes(ofFile: number, diskBytes)
+    /// The length of a file that an earlier run left: what lies beyond it would be read as zeros. 0 when it is gone.
+    /// Blocks.
+    package static func bytesLeft(ofFile number: Int, in directory: String) -> UInt64 {
+        (try? FileStatus.of(path(number, in: directory)))?.bytes ?? 0
     }
 
     /// The files that an earlier run left here are opened too, so that they are counted and swept. Blocks.

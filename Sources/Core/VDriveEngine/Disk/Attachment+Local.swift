@@ -26,7 +26,7 @@ extension Attachment {
                 local.cacheIsLost = true
                 try await forgetLost(records, "The cache directory is another one than before", &local)
             } else {
-                try await forgetLost(inMissingFiles(records), "Files of the cache are gone, or cut short", &local)
+                try await forgetLost(cutOff(records), "Files of the cache are gone, or cut short", &local)
             }
         }
         local.hasDirty = try await bitmap.pageRecords().contains { $0.1.isDirty }
@@ -82,16 +82,19 @@ extension Attachment {
         return id
     }
 
-    private func inMissingFiles(_ records: [(ChunkIndex, PageRecord)]) -> [(ChunkIndex, PageRecord)] {
+    /// The records of chunks that reach beyond what is left of their files.
+    private func cutOff(_ records: [(ChunkIndex, PageRecord)]) -> [(ChunkIndex, PageRecord)] {
         let geometry = descriptor.geometry
-        var isWhole: [Int: Bool] = [:]
+        var ends: [Int: UInt64] = [:]
         return records.filter { chunk, _ in
-            let number = Int(geometry.offset(of: chunk) >> CacheFile.fileShift)
-            let known =
-                isWhole[number]
-                ?? CacheFile.isWhole(number, in: options.cacheDirectory, diskBytes: geometry.diskBytes)
-            isWhole[number] = known
-            return !known
+            let start = geometry.offset(of: chunk)
+            let number = Int(start >> CacheFile.fileShift)
+            let end =
+                ends[number]
+                ?? UInt64(number) << CacheFile.fileShift
+                + CacheFile.bytesLeft(ofFile: number, in: options.cacheDirectory)
+            ends[number] = end
+            return min(start + UInt64(geometry.chunkBytes), geometry.diskBytes) > end
         }
     }
 
