@@ -23,5 +23,5 @@ clear_scratch() {
   for _ in $(seq 50); do [ -n "$(processes_below)" ] || break; sleep 0.1; done
   for thing in $(processes_below); do as_root kill -9 "$thing" 2>/dev/null || true; done
   for mount in $(mounts_below); do as_root umount -l "$mount" || true; done
-  as_root rm -rf --one-file-system "$SCRATCH"
+  as_root rm -rf --one-file-system "$SCRATCH" "/dev/shm/${SCRATCH##*/}-"*
 }

@@ -28,7 +28,11 @@ final class EngineWorld: Sendable {
     private let state = Mutex<(disk: Disk, task: Task<Void, Never>?)?>(nil)
 
     /// In memory where there is such a place: what these tests check does not depend on how long an fsync takes.
-    static let parent = FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm/" : NSTemporaryDirectory()
+    /// Its names begin with the temporary folder's, so that whoever gave that can clear away what a killed run left.
+    static let parent =
+        FileManager.default.isWritableFile(atPath: "/dev/shm")
+        ? "/dev/shm/\(URL(fileURLWithPath: NSTemporaryDirectory()).lastPathComponent)-"
+        : NSTemporaryDirectory() + "/"
 
     /// Makes a disk on the store, unless there is one.
     init(

@@ -27,6 +27,7 @@ package struct ChangedSlots: Sendable {
         region.base.assumingMemoryBound(to: Atomic<UInt64>.self) + index
     }
 
+    /// Lists a slot. From any thread; the changes that it stands for come first.
     @inlinable package func insert(_ slot: Int) {
         set(slot % 64, of: slot / 64)
         set(slot / 64 % 64, of: wordCount + slot / 64 / 64)
@@ -41,6 +42,8 @@ package struct ChangedSlots: Sendable {
         word(index).pointee.bitwiseOr(mask, ordering: .sequentiallyConsistent)
     }
 
+    /// Takes all slots off the list; one thread at a time.
+    ///
     /// - Returns: in order.
     package func takeAll() -> [Int] {
         var slots: [Int] = []
