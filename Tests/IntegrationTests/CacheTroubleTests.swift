@@ -26,9 +26,11 @@ extension Integration {
                 let model = scene.model
                 let image = scene.image
                 let writing = Task { try await model.rewrite(image, regions: 8..<24) }
-                try await Task.sleep(for: .seconds(2))
+                try await wait(for: "writers to wait", seconds: 30) {
+                    try await daemon.status("disk").warnings?.contains { $0.contains("writers wait") } == true
+                }
+                try await Task.sleep(for: .seconds(1))
                 #expect(model.sequence < 24 * 256 + 16 * 256, "a full filesystem took 16 MiB")
-                #expect(try await daemon.status("disk").warnings?.contains { $0.contains("writers wait") } == true)
                 #expect(try await daemon.status("disk").state == .attached)
                 try scene.free()
                 try await writing.value

@@ -43,8 +43,9 @@ extension Integration {
 
         @Test(.timeLimit(.minutes(2)))
         func `one pebibyte is attached at once, and its last page is as good as any`() async throws {
-            // A release build attaches within a second: the bench says so. A debug build gets three times that.
-            let secondsMax = 3.0
+            // A release build attaches within a second: the bench says so. A busy machine's debug build gets more; what
+            // goes through the chunks one by one takes hours.
+            let secondsMax = 15.0
             try await DaemonUnderTest.use("1p") { daemon in
                 let remote = try await TestRemote.make(.file, for: daemon)
                 try await daemon.create("huge", size: "1P", on: remote)

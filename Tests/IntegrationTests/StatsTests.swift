@@ -159,7 +159,7 @@ extension Integration {
                 let busy = try #require(try await daemon.stats("disk").rates)
                 #expect(busy.map(\.windowSeconds) == [1, 10, 60])
                 for rate in busy {
-                    #expect(rate.readHitsPerSecond > 20 && rate.readMissesPerSecond < 1, "\(rate)")
+                    #expect(rate.readHitsPerSecond > 5 && rate.readMissesPerSecond < 1, "\(rate)")
                     #expect(abs(rate.readBytesPerSecond / rate.readHitsPerSecond / 65_536 - 1) < 0.05, "\(rate)")
                 }
                 try await Task.sleep(for: .seconds(2.5))
@@ -183,7 +183,7 @@ extension Integration {
                     let state = try await daemon.stats("disk").status.state
                     #expect(state == .attached)
                 }
-                #expect(taken < 2, "\(taken) s")
+                #expect(taken < 10, "\(taken) s")
                 try proxy.clear()
                 #expect(try await sync.isSuccess)
                 let text = try await daemon.mustCtl("stats", "disk")

@@ -45,8 +45,12 @@ import VDriveTestKit
     /// - Returns: how often the remote was asked for a chunk while the pinned ranges were read.
     private func fetches(_ world: EngineWorld, _ store: FaultyStore, _ bytes: [UInt8]) async throws -> Int {
         // Read-ahead of what was read before may still be under way.
-        try await Task.sleep(for: .milliseconds(300))
-        let before = store.calls(of: .get)
+        var before = -1
+        try await eventually {
+            defer { before = store.calls(of: .get) }
+            try await Task.sleep(for: .milliseconds(300))
+            return before == store.calls(of: .get)
+        }
         for range in Self.pinned {
             for start in stride(from: range.lowerBound, to: range.upperBound, by: 4096) {
                 let count = Int(min(4096, range.upperBound - start))
