@@ -14,6 +14,9 @@ struct ServerTests {
     private static let gate: (stream: AsyncStream<Never>, continuation: AsyncStream<Never>.Continuation) =
         AsyncStream.makeStream(of: Never.self)
 
+    /// That the call named "long" is under way.
+    private static let isLongBegun = Atomic(false)
+
     private static func fill(_ table: inout DispatchTable) {
         table.add(DaemonVersion.self) { (_) throws(RPCError) in
             DaemonVersion.Output(version: "1", protocol: 1, pid: getpid())
@@ -21,6 +24,7 @@ struct ServerTests {
         table.add(CacheEvict.self) { (params) throws(RPCError) in
             if params.target.name == "open" { gate.continuation.finish() }
             if params.target.name == "gated" { for await _ in gate.stream {} }
+            if params.target.name == "long" { isLongBegun.store(true, ordering: .relaxed) }
             // A call that takes long, and gives a long answer where it is asked to.
             if params.wait == true { try? await Task.sleep(for: .milliseconds(300)) }
             if params.target.name == "fail" { throw RPCError(.refused, String(repeating: "x", count: 100_000)) }
@@ -244,8 +248,8 @@ struct ServerTests {
         try await TestServer.with(Self.fill) { server in
             let idle = try RawClient(server.socket)
             let busy = try RawClient(server.socket)
-            try busy.send(Self.request(1, "cache.evict", #"{"name":"slow","wait":true}"#))
-            try await Task.sleep(for: .milliseconds(100))
+            try busy.send(Self.request(1, "cache.evict", #"{"name":"long","wait":true}"#))
+            while !Self.isLongBegun.load(ordering: .relaxed) { try await Task.sleep(for: .milliseconds(5)) }
             await server.stop()
             try await blocking { () throws in
                 #expect(try busy.json()?["id"] == .integer(1))

@@ -230,8 +230,8 @@ struct SupervisionTests {
             #expect(try await blocking { try listener.next(seconds: 60) } == "WATCHDOG=1")
             // The third look hangs: ten times the period, and not a word.
             #expect(try await blocking { try listener.next(seconds: 2) } == nil)
-            gate.open()
             let started = ContinuousClock.now
+            gate.open()
             for _ in 0..<10 { #expect(try await blocking { try listener.next(seconds: 60) } == "WATCHDOG=1") }
             #expect(ContinuousClock.now - started > .milliseconds(500), "at half of the period, not all the time")
         }

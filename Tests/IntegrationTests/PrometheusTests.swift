@@ -164,6 +164,7 @@ extension Integration {
                     scratch: makeScratchFolder("socat")
                 )
                 defer { listener.stop() }
+                try await wait(for: "a listener", seconds: 20) { (try? RawClient(socket)) != nil }
                 let exporter = try await ExporterUnderTest(socket: socket)
                 defer { exporter.stop() }
                 let taken = try await seconds {
