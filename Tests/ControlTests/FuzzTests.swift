@@ -130,7 +130,7 @@ struct FuzzTests {
                     let start = ContinuousClock.now
                     try other.send(Self.version(rounds) + "\n")
                     #expect(try other.json()?["id"] == .integer(Int64(rounds)))
-                    #expect(ContinuousClock.now - start < .seconds(5), "seed \(seed): others wait")
+                    #expect(ContinuousClock.now - start < .seconds(15), "seed \(seed): others wait")
                     client.finish()
                     var got: [JSONValue] = []
                     while let json = try client.json() { got += Self.answers(json) }
@@ -260,7 +260,7 @@ struct FuzzTests {
                 #expect(count == 10_000 && seen.count == 10_000)
             }
             try await sending
-            #expect(try await waited < .seconds(5))
+            #expect(try await waited < .seconds(15))
         }
     }
 }

@@ -149,7 +149,10 @@ import VDriveTestKit
 @Suite struct BypassTests {
     private typealias World = VerificationTests
 
-    @Test("a cache full of dirty data and a remote that takes nothing do not keep a cold read waiting")
+    @Test(
+        "a cache full of dirty data and a remote that takes nothing do not keep a cold read waiting",
+        .timeLimit(.minutes(2))
+    )
     func fullOfDirty() async throws {
         let store = FaultyStore(MemoryStore())
         let world = try await EngineWorld(store: store, diskBytes: 16 << 20, chunkBytes: 1 << 20, cacheBytes: 4 << 20)
@@ -170,7 +173,7 @@ import VDriveTestKit
         try await Task.sleep(for: .milliseconds(300))
         var expected = bytes
         expected.replaceSubrange(4096..<12288, with: newer)
-        let start = ContinuousClock.now
+        // What waits for room waits until the remote takes something, which is after these reads.
         for offset in [0, 300_000, 900_000] {
             let found = try await world.read(15 << 20 + UInt64(offset), 100_000)
             #expect(same(found, Array(expected[offset..<offset + 100_000])), "at \(offset)")
@@ -178,7 +181,6 @@ import VDriveTestKit
         // Over a border between chunks.
         let border = try await world.read(15 << 20 - 50_000, 100_000)
         #expect(same(border, Array(bytes[((1 << 20) - 50_000)...]) + Array(expected[..<50_000])))
-        #expect(start.duration(to: .now) < .seconds(4), "an upload is tried again after 5 seconds")
         store.clear()
         try await writers.value
         try await world.disk.sync()

@@ -89,7 +89,11 @@ extension Integration {
                 let full = try await daemon.ctl(["sync", "disk"])
                 #expect(!full.isSuccess && full.errors.contains("no room"), "\(fault.name): \(full)")
             }
-            if fault.name == "no server" { #expect(try await daemon.status("disk").remote.state == "offline") }
+            if fault.name == "no server" {
+                try await wait(for: "an offline remote", seconds: 30) {
+                    try await daemon.status("disk").remote.state == "offline"
+                }
+            }
             // On a busy machine the reader and the upload may come late.
             if !fault.rules.isEmpty {
                 let deadline = ContinuousClock.now + .seconds(30)
